@@ -1,0 +1,117 @@
+"""The only reader of ``params.yaml``: a stage's block, checked, as a frozen pydantic model.
+
+In: ``params.yaml`` (one block a stage, plus the top-level ``seed``). Out: a ``StageConfig``.
+Every refusal is a ``ParamsError`` that names the file, the key, what was found and what is allowed,
+and it comes before any work has started.
+"""
+
+import difflib
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+PARAMS_FILE = Path("params.yaml")
+
+
+class ParamsError(ValueError):
+    """``params.yaml`` cannot be used as it is; the message says where and what to change."""
+
+
+class StageConfig(BaseModel):
+    """Base of every stage's parameters: read-only, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Config = TypeVar("Config", bound=StageConfig)
+
+
+def load_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
+    """The whole of ``params.yaml`` as plain data.
+
+    Raises:
+        ParamsError: no such file, not readable as YAML, or not a mapping at the top.
+    """
+    if not path.is_file():
+        raise ParamsError(f"{path}: no such file; run from the repository's root, or copy one from profiles/")
+    try:
+        params = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ParamsError(f"{path}: not readable as YAML: {error}") from error
+    if not isinstance(params, dict):
+        raise ParamsError(f"{path}: found {_shown(params)} at the top; expected one block for each stage")
+    return params
+
+
+def load_seed(params: Mapping[str, Any], path: Path = PARAMS_FILE) -> int:
+    """The seed all stages share.
+
+    Raises:
+        ParamsError: ``seed`` is missing or not a whole number from 0 to 2**32 - 1 (numpy takes no more).
+    """
+    seed = params.get("seed")
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ParamsError(f"{path}: seed: found {_shown(seed)}; expected a whole number from 0 to {2**32 - 1}")
+    return seed
+
+
+def stage_config(model: type[Config], block_name: str, params: Mapping[str, Any], path: Path = PARAMS_FILE) -> Config:
+    """The block ``block_name`` of ``params`` as ``model``; an absent or empty block counts as ``{}``.
+
+    Raises:
+        ParamsError: one line for every wrong key: its path, the value found and what is allowed.
+    """
+    block = params.get(block_name)
+    try:
+        return model.model_validate({} if block is None else block)
+    except ValidationError as error:
+        lines = [_explain(problem, model, block_name) for problem in error.errors(include_url=False)]
+        raise ParamsError("\n".join(f"{path}: {line}" for line in lines)) from error
+
+
+def _explain(problem: Mapping[str, Any], model: type[BaseModel], block_name: str) -> str:
+    """One error of pydantic in the words of ``params.yaml``."""
+    location = problem["loc"]
+    key = ".".join([block_name, *map(str, location)])
+    if problem["type"] == "extra_forbidden":
+        return f"{key}: unknown key (its value is {_shown(problem['input'])}); {_allowed(model, location)}"
+    if problem["type"] == "missing":
+        return f"{key}: missing; add it (see the same key in a file of profiles/)"
+    return f"{key}: found {_shown(problem['input'])}; {problem['msg'][:1].lower()}{problem['msg'][1:]}"
+
+
+def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """The keys allowed where ``location`` points, with the nearest one first."""
+    names = sorted({name for owner in _models_at(model, location[:-1]) for name in owner.model_fields})
+    close = difflib.get_close_matches(str(location[-1]), names, n=1)
+    return (f"did you mean {close[0]}? " if close else "") + f"allowed: {', '.join(names) or 'no keys'}"
+
+
+def _models_at(annotation: Any, location: tuple[int | str, ...]) -> Iterator[type[BaseModel]]:
+    """Every model that ``annotation`` may hold at ``location``, through unions, lists and dicts."""
+    origin = typing.get_origin(annotation)
+    if origin is typing.Annotated:
+        yield from _models_at(typing.get_args(annotation)[0], location)
+    elif origin in (typing.Union, types.UnionType):
+        for choice in typing.get_args(annotation):
+            # pydantic puts the name of the chosen model into the location of a union's error.
+            named = bool(location) and location[0] == getattr(choice, "__name__", None)
+            yield from _models_at(choice, location[1:] if named else location)
+    elif origin is not None:
+        yield from _models_at(typing.get_args(annotation)[-1], location[1:])
+    elif isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        if not location:
+            yield annotation
+        elif str(location[0]) in annotation.model_fields:
+            yield from _models_at(annotation.model_fields[str(location[0])].annotation, location[1:])
+
+
+def _shown(value: object) -> str:
+    """``value`` for a message, shortened."""
+    text = "nothing" if value is None else repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

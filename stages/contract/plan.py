@@ -1,0 +1,101 @@
+"""Everything that is settled before a stage starts to work; making a plan writes nothing.
+
+In: the stage's ``Config`` and ``run``, the command line, ``params.yaml``, ``dvc.yaml``, the inputs on disk.
+Out: a ``Plan``, or one error that says what to change.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.config import StageConfig, load_params, load_seed, stage_config
+from stages.contract.arguments import read_arguments
+from stages.contract.fingerprint import StageCode, fingerprint, read_code
+from stages.contract.record import InputRecord, RunRecord, git_state
+from stages.digest import dvc_md5
+
+RunFunction = Callable[..., Mapping[str, float]]
+"""``run(config, stage, *, <input>: Path, ..., out: Path)``: fills ``out``, returns its final scalars."""
+
+
+class MissingInputError(FileNotFoundError):
+    """An input of the stage is not on disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One run of a stage, ready to start."""
+
+    record: RunRecord
+    config: StageConfig
+    inputs: dict[str, Path]
+    out: Path
+    code: StageCode
+
+
+def make_plan(
+    stage: str, config_model: type[StageConfig], run: RunFunction, checkpoint: str | None, command_line: Sequence[str]
+) -> Plan:
+    """The plan of one run of ``stage``.
+
+    Raises:
+        ParamsError: ``params.yaml`` is wrong.
+        ArgumentsError: the paths are not known.
+        MissingInputError: an input is not on disk; the message names all of them.
+    """
+    params = load_params()
+    seed = load_seed(params)
+    config = stage_config(config_model, stage, params)
+    arguments = read_arguments(stage, run, command_line, params)
+    _check_inputs(arguments.inputs)
+    code = read_code(f"stages.{stage}", Path(run.__globals__["__file__"]).resolve().parents[1])
+    inputs = {
+        name: InputRecord(path=path.as_posix(), md5=dvc_md5(path), is_checkpoint=(path / "config.json").is_file())
+        for name, path in arguments.inputs.items()
+    }
+    settings = config.model_dump(mode="json")
+    commit, dirty = git_state()
+    record = RunRecord(
+        name=stage if arguments.item is None else f"{stage}@{arguments.item}",
+        stage=stage,
+        item=arguments.item,
+        checkpoint=checkpoint.format(item=arguments.item) if checkpoint else None,
+        fingerprint=fingerprint(
+            stage=stage,
+            item=arguments.item,
+            params=settings,
+            seed=seed,
+            inputs={name: entry.md5 for name, entry in inputs.items()},
+            code=code.digest,
+        ),
+        params=settings,
+        seed=seed,
+        inputs=inputs,
+        out_path=arguments.out.as_posix(),
+        execution=uuid.uuid4().hex,
+        started_ms=now_ms(),
+        git_commit=commit,
+        git_dirty=dirty,
+        parent_run_id=os.environ.get("R1_PARENT_RUN_ID"),
+        flow_run_id=os.environ.get("R1_FLOW_RUN_ID"),
+    )
+    return Plan(record=record, config=config, inputs=arguments.inputs, out=arguments.out, code=code)
+
+
+def _check_inputs(inputs: Mapping[str, Path]) -> None:
+    """Raise MissingInputError naming every input that is not there."""
+    missing = [
+        f"input --{name.replace('_', '-')}: {path} is not there" for name, path in inputs.items() if not path.exists()
+    ]
+    if missing:
+        raise MissingInputError(
+            "\n".join([*missing, "run the stage that makes it (dvc repro <stage>), or fetch it (dvc pull)"])
+        )
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970, as MLflow counts."""
+    return time.time_ns() // 1_000_000

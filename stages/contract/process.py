@@ -1,0 +1,109 @@
+"""What a stage does to its own process: die with its parent, stop on SIGTERM, seed, log.
+
+In: nothing but the process. Out: nothing; these are effects on the process that calls them.
+"""
+
+import ctypes
+import fcntl
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import numpy
+
+SIGTERM_EXIT = 128 + signal.SIGTERM
+_PR_SET_PDEATHSIG = 1
+# Importing one of these imports torch.
+_TORCH_LIBRARIES = frozenset({"torch", "transformers", "trl", "peft", "accelerate"})
+
+
+class StageBusyError(RuntimeError):
+    """Another process is running the same stage."""
+
+
+def die_with_parent() -> None:
+    """Have the kernel send SIGTERM to this process when its parent ends (Linux; elsewhere nothing).
+
+    The chain flow -> dvc -> stage breaks at a killed dvc otherwise: the stage would train on as an
+    orphan and write into an output that somebody else is making.
+    """
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # it ended before the call above, so no signal will come
+            raise SystemExit(SIGTERM_EXIT)
+
+
+def stop_on_sigterm() -> None:
+    """Turn SIGTERM into ``SystemExit(143)`` in the main thread, so that a trainer can save its state."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one must not interrupt the saving
+        raise SystemExit(SIGTERM_EXIT)
+
+    signal.signal(signal.SIGTERM, stop)
+
+
+@contextmanager
+def sigterm_held_back() -> Iterator[None]:
+    """SIGTERM waits until the block ends: for the moments in which outputs are moved into place.
+
+    A blocked signal mask would not do: the kernel gives the signal to another thread, and Python runs
+    the handler in the main thread all the same.
+    """
+    came: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if came:
+            signal.raise_signal(signal.SIGTERM)
+
+
+@contextmanager
+def only_runner(folder: Path) -> Iterator[None]:
+    """Hold ``folder/lock`` for the length of the block; the kernel frees it when the process ends.
+
+    Raises:
+        StageBusyError: another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            lock.seek(0)
+            raise StageBusyError(
+                f"process {lock.read().strip() or 'unknown'} is already running this stage (lock {folder / 'lock'}); "
+                "wait for it, or stop it and start again: it will resume"
+            ) from error
+        lock.truncate(0)
+        lock.write(f"{os.getpid()}\n")
+        lock.flush()
+        yield
+
+
+def seed_everything(seed: int, libraries: frozenset[str]) -> None:
+    """Seed python and numpy, and torch if one of ``libraries`` brings it in anyway."""
+    random.seed(seed)
+    numpy.random.seed(seed)
+    if libraries & _TORCH_LIBRARIES:
+        import torch
+
+        torch.manual_seed(seed)
+
+
+def log_to_stdout(name: str) -> None:
+    """Every record of the ``stages`` loggers becomes a line ``[name] text`` on stdout; others from WARNING on."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    for ours in ("stages", "__main__"):  # a stage module is __main__ in its own process
+        logging.getLogger(ours).setLevel(logging.INFO)

@@ -1,0 +1,137 @@
+"""The stage contract: how every step is run, so that its own file only says what the step is.
+
+In: a stage's ``run`` function and its ``Config``. Out: the stage's output folder with
+``provenance.json``, ``metrics/<run name>.json`` and ``.csv``, and a run in MLflow, all of them or none.
+
+    if __name__ == "__main__":
+        run_as_stage(Config, run, checkpoint="Dev2")
+"""
+
+import dataclasses
+import logging
+import shutil
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stages import tracking
+from stages.config import ParamsError, StageConfig
+from stages.contract import process
+from stages.contract.arguments import ArgumentsError
+from stages.contract.metrics import curves_as_csv, finite_numbers, read_curves
+from stages.contract.plan import MissingInputError, Plan, RunFunction, make_plan, now_ms
+from stages.contract.progress import Progress
+from stages.contract.publish import fresh_folder, publish_folder, write_json, write_text
+from stages.contract.record import RunRecord, Status
+from stages.digest import dvc_md5
+
+WORK_FOLDER = Path("work")
+METRICS_FOLDER = Path("metrics")
+CURVES_FILE = "metrics.jsonl"
+PROVENANCE_FILE = "provenance.json"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRun:
+    """One run of a stage, as the stage sees it."""
+
+    name: str
+    """Run name: the stage, and ``@item`` for an entry of a ``foreach`` stage."""
+    item: str | None
+    seed: int
+    work: Path
+    """Resumable state: the same folder for the same fingerprint, deleted once the output is published."""
+    progress: Progress = field(default_factory=Progress)
+
+    def log(self, step: int, metrics: Mapping[str, float], total_steps: int | None = None) -> None:
+        """Record ``metrics`` of ``step``: a line of ``metrics.jsonl``, the MLflow curves, a progress line.
+
+        The first metrics are the ones shown, so put those that matter first. After a resume, values at
+        or after the first step logged again are replaced.
+
+        Raises:
+            ValueError: a metric is NaN or infinite (a quantity that does not exist is to be left out).
+        """
+        numbers = finite_numbers(metrics, f"{self.name}, step {step}")
+        logger.info(self.progress.record(self.work / CURVES_FILE, step, numbers, total_steps))
+
+    def note(self, text: str) -> None:
+        """Print one progress line."""
+        logger.info(text)
+
+
+def run_as_stage(config_model: type[StageConfig], run: RunFunction, *, checkpoint: str | None = None) -> None:
+    """Run ``run`` as this process's stage and publish what it made.
+
+    ``checkpoint`` is the paper's name of a stage's output model (``{item}`` in it is filled in).
+
+    Raises:
+        SystemExit: the parameters, arguments or inputs are wrong (a message, status 1), or SIGTERM
+            came (status 143). Any other error is the stage's own and passes through.
+    """
+    process.die_with_parent()
+    stage = run.__globals__["__spec__"].name.removeprefix("stages.")
+    try:
+        plan = make_plan(stage, config_model, run, checkpoint, sys.argv[1:])
+        process.log_to_stdout(plan.record.name)
+        with process.only_runner(WORK_FOLDER / plan.record.name):
+            _execute(plan, run)
+    except (ParamsError, ArgumentsError, MissingInputError, process.StageBusyError) as error:
+        raise SystemExit("\n".join(f"[{stage}] {line}" for line in str(error).splitlines())) from error
+
+
+def _execute(plan: Plan, run: RunFunction) -> None:
+    """Do the work in the work folder of its fingerprint, then publish it."""
+    process.stop_on_sigterm()
+    process.seed_everything(plan.record.seed, plan.code.libraries)
+    work = WORK_FOLDER / plan.record.name / plan.record.fingerprint
+    record = dataclasses.replace(plan.record, execution=_execution(work, plan.record.execution))
+    tracker = tracking.open_run(record, work / CURVES_FILE)
+    stage = StageRun(
+        name=record.name,
+        item=record.item,
+        seed=record.seed,
+        work=work,
+        progress=Progress(on_metrics=tracker.log),
+    )
+    status = Status.FAILED
+    try:
+        temporary = fresh_folder(plan.out)
+        metrics = finite_numbers(run(plan.config, stage, **plan.inputs, out=temporary), f"{record.name}, final metrics")
+        write_json(temporary / PROVENANCE_FILE, record.provenance())
+        out_md5 = dvc_md5(temporary)
+        with process.sigterm_held_back():
+            _publish(record, temporary, plan.out, work, metrics)
+            record = dataclasses.replace(record, out_md5=out_md5, metrics=metrics)
+            status = Status.FINISHED
+    except (SystemExit, KeyboardInterrupt):
+        if status is Status.FAILED:
+            status = Status.KILLED
+        raise
+    finally:
+        tracker.close(dataclasses.replace(record, status=status, ended_ms=now_ms()))
+    shutil.rmtree(work)
+    stage.note(f"published {plan.out} ({record.out_md5})")
+
+
+def _execution(work: Path, new: str) -> str:
+    """The name of the run that owns ``work``: that of the killed run being resumed, or ``new``."""
+    work.mkdir(parents=True, exist_ok=True)
+    file = work / "execution"
+    if file.is_file():
+        logger.info("taking up the unfinished run in %s", work)
+        return file.read_text(encoding="utf-8")
+    write_text(file, new)
+    return new
+
+
+def _publish(record: RunRecord, temporary: Path, out: Path, work: Path, metrics: dict[str, float]) -> None:
+    """Move the output and its metrics into place."""
+    publish_folder(temporary, out)
+    write_json(METRICS_FOLDER / f"{record.name}.json", metrics)
+    curves = read_curves(work / CURVES_FILE)
+    if curves:
+        write_text(METRICS_FOLDER / f"{record.name}.csv", curves_as_csv(curves))
