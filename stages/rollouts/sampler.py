@@ -1,0 +1,50 @@
+"""The seam between what wants completions and what makes them.
+
+In: a policy and prompts. Out: groups of completions. ``native.py`` and ``transformers_sampler.py``
+implement ``Sampler``.
+"""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class SamplingSettings(BaseModel):
+    """How completions are drawn; a nested block of every stage that samples."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sampler: Literal["native", "transformers"]
+    """``native`` is ours, for Qwen3-shaped tiny models on CPU; ``transformers`` takes any model."""
+    temperature: float = Field(ge=0)
+    """0 is greedy. The paper samples at 1.0 in RL and 0.6 in evaluation."""
+    top_p: float = Field(gt=0, le=1)
+    """1 is off; RL must sample with 1, or the ratio is biased."""
+    max_tokens: int = Field(gt=0)
+    """Longest completion, in tokens, end token included."""
+    batch_prompts: int = Field(gt=0)
+    """Prompts decoded together; bounds memory, does not change which prompts are sampled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What the policy wrote for one problem."""
+
+    tokens: tuple[int, ...]
+    """Without the prompt; ends with the end token unless ``truncated``."""
+    logprobs: tuple[float, ...]
+    """Log-probability of each token under the sampling distribution's policy at its temperature."""
+    text: str
+    """Decoded, special tags kept, end token cut off."""
+    truncated: bool
+
+
+class Sampler(Protocol):
+    """Draws completions from a policy."""
+
+    def sample(
+        self, prompts: list[list[int]], *, group_size: int, settings: SamplingSettings, seed: int
+    ) -> list[list[Completion]]:
+        """One group of ``group_size`` completions a prompt (token ids), in order."""
+        ...
