@@ -1,0 +1,196 @@
+"""What a GRPO run tells about its groups: metrics of every step, and some groups in full.
+
+In: the groups of each step with their rewards. Out: ``reward/*``, ``completion/*``, ``behaviour/*``
+and ``group/*`` metrics, and ``groups.jsonl`` for the report. Metrics only, never rewards.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import fmean, pstdev
+from typing import TYPE_CHECKING, Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from stages.data.problems import Problem
+from stages.evaluation.behaviour import Behaviour, BehaviourSettings, mean_behaviour, measure_behaviour
+from stages.rollouts.sampler import Completion
+from stages.training.trainer_callbacks import TrainingDivergedError
+
+if TYPE_CHECKING:
+    from stages.run import StageRun
+    from stages.training.grpo import GRPOSettings, RewardFunction, Scored
+
+TRL_NAMES = {
+    "reward": "reward/total",
+    "entropy": "completion/entropy",
+    "frac_reward_zero_std": "group/zero_variance",
+    "kl": "kl",
+    "clip_ratio/region_mean": "clip_share",
+    "loss": "loss",
+    "grad_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+}
+"""TRL's metric -> ours; its durations are left out, they would differ between two equal runs."""
+SHOWN_FIRST = (
+    "reward/total",
+    "reward/accuracy",
+    "reward/format",
+    "completion/mean_tokens",
+    "search/rejected_tries",
+    "completion/entropy",
+)
+"""What the progress line shows."""
+OURS = "ours/"
+"""Marks metrics that are ours already on their way through TRL's log."""
+
+
+class GroupLog:
+    """Rewards groups for TRL and remembers what they looked like."""
+
+    def __init__(
+        self,
+        problems: Sequence[Problem],
+        reward: "RewardFunction",
+        behaviour: BehaviourSettings,
+        path: Path,
+        settings: "GRPOSettings",
+        first_step: int,
+    ) -> None:
+        """``path`` collects the groups kept in full."""
+        self._problems, self._reward, self._behaviour = problems, reward, behaviour
+        self._path, self._settings, self._first_step = path, settings, first_step
+
+    def reward(
+        self,
+        prompts: list[str],
+        problem: list[int],
+        sampled: list[Completion],
+        log_metric: Any,
+        trainer_state: Any,
+        **_: Any,
+    ) -> list[float]:
+        """The total reward of each completion, in TRL's calling convention."""
+        problems = [self._problems[index] for index in problem]
+        scored = self._reward(problems, sampled)
+        for name, value in self.metrics(problems, sampled, scored).items():
+            log_metric(OURS + name, value)
+        if trainer_state.global_step % self._settings.log_group_every_steps == 0:
+            size = self._settings.group_size
+            self._keep(trainer_state.global_step, problems[0], sampled[:size], scored[:size])
+        return [one.total for one in scored]
+
+    def metrics(
+        self, problems: Sequence[Problem], sampled: Sequence[Completion], scored: Sequence["Scored"]
+    ) -> dict[str, float]:
+        """Means over one step's completions; a mean over nothing is left out."""
+        found: dict[str, float] = {}
+        parts = {name for one in scored for name in one.parts}
+        for name in sorted(parts):
+            found[f"reward/{name}"] = fmean(one.parts[name] for one in scored if name in one.parts)
+        lengths = [len(completion.tokens) for completion in sampled]
+        right = [one.parts.get("accuracy", 0.0) >= 1 for one in scored]
+        found["completion/mean_tokens"] = fmean(lengths)
+        for name, wanted in (("right", True), ("wrong", False)):
+            chosen = [length for length, is_right in zip(lengths, right, strict=True) if is_right == wanted]
+            if chosen:
+                found[f"completion/mean_tokens_{name}"] = fmean(chosen)
+        found["completion/truncated"] = fmean(completion.truncated for completion in sampled)
+        return found | self._behaviours(problems, sampled)
+
+    def _behaviours(self, problems: Sequence[Problem], sampled: Sequence[Completion]) -> dict[str, float]:
+        measured: list[Behaviour] = [
+            measure_behaviour(
+                completion.text,
+                tokens=len(completion.tokens),
+                truncated=completion.truncated,
+                language=problem.language,
+                settings=self._behaviour,
+            )
+            for problem, completion in zip(problems, sampled, strict=True)
+        ]
+        mean = mean_behaviour(measured, self._behaviour)
+        found = {
+            "behaviour/rejected_tries": mean.rejected_tries,
+            "behaviour/self_checks": mean.self_checks,
+            "behaviour/language_mixing": mean.language_mixing,
+        }
+        search = [
+            (one, completion)
+            for one, problem, completion in zip(measured, problems, sampled, strict=True)
+            if problem.source in ("countdown", "equation")
+        ]
+        if search:
+            found["search/rejected_tries"] = fmean(one.rejected_tries for one, _ in search)
+            found["search/mean_tokens"] = fmean(len(completion.tokens) for _, completion in search)
+        return found
+
+    def _keep(self, step: int, problem: Problem, group: Sequence[Completion], scored: Sequence["Scored"]) -> None:
+        totals = [one.total for one in scored]
+        mean, spread = fmean(totals), pstdev(totals)
+        row = {
+            "step": self._first_step + step,
+            "problem_id": problem.id,
+            "prompt": problem.prompt,
+            "reward_mean": mean,
+            "reward_std": spread,
+            "completions": [
+                {"text": c.text, "tokens": len(c.tokens), "truncated": c.truncated, "reward": s.total, "parts": s.parts}
+                for c, s in zip(group, scored, strict=True)
+            ],
+        }
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+    def publish(self, path: Path) -> None:
+        """Copy the kept groups to ``path``; steps done again after a resume count once, the last time."""
+        rows = {}
+        for line in self._path.read_text(encoding="utf-8").splitlines():
+            rows[json.loads(line)["step"]] = line
+        lines = [rows[step] for step in sorted(rows)]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def renamed(logs: Mapping[str, Any]) -> dict[str, float]:
+    """TRL's log under our names, ours without their mark, the ones people read first in front."""
+    ours = {name.removeprefix(OURS): float(value) for name, value in logs.items() if name.startswith(OURS)}
+    theirs = {TRL_NAMES[name]: float(value) for name, value in logs.items() if name in TRL_NAMES and value is not None}
+    found = theirs | ours
+    return {name: found[name] for name in (*SHOWN_FIRST, *found) if name in found}
+
+
+class LogGroups(TrainerCallback):
+    """Passes each optimizer step to the stage."""
+
+    def __init__(self, stage: "StageRun", first_step: int) -> None:
+        """``first_step`` is added to the trainer's steps."""
+        self._stage, self._first_step = stage, first_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: Mapping[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Log one step.
+
+        Raises:
+            TrainingDivergedError: the loss or the gradient is no longer a number.
+        """
+        if logs is None or "loss" not in logs:
+            return
+        metrics = renamed(logs)
+        for name in ("loss", "grad_norm"):
+            if not abs(metrics[name]) < float("inf"):
+                raise TrainingDivergedError(
+                    f"step {state.global_step}: {name} is {metrics[name]}; lower grpo.learning_rate or max_grad_norm"
+                )
+        total = self._first_step + args.max_steps
+        self._stage.log(self._first_step + state.global_step, metrics, total)
+
+    @staticmethod
+    def last(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+        """The last step's metrics as final metrics."""
+        return renamed(next(logs for logs in reversed(history) if "loss" in logs))

@@ -1,0 +1,188 @@
+"""GRPO: group relative policy optimization (arXiv:2402.03300; DeepSeek-R1, arXiv:2501.12948, 2.2.1).
+
+In: a policy checkpoint, problems and a reward. Out: the trained checkpoint, ``groups.jsonl`` (real
+groups from along the way) and the last step's metrics. All rewards come from ``RewardFunction``;
+nothing here knows what is being rewarded.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from stages.data.chat_format import render_prompt
+from stages.data.problems import Problem
+from stages.evaluation.behaviour import BehaviourSettings
+from stages.rollouts.sampler import Completion, SamplingSettings
+from stages.run import StageRun
+from stages.training.lora import LoraSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A completion's reward and the parts it is the weighted sum of."""
+
+    total: float
+    parts: dict[str, float]
+
+
+RewardFunction = Callable[[Sequence[Problem], Sequence[Completion]], list[Scored]]
+
+
+class GRPOSettings(BaseModel):
+    """How a policy learns from groups; a nested block of every RL stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    steps: int = Field(gt=0)
+    """Optimizer steps. The paper: 10,400 for R1-Zero, 1,700 for the final RL."""
+    problems_per_step: int = Field(gt=0)
+    """Problems an optimizer step. The paper: 32."""
+    group_size: int = Field(gt=1)
+    """Completions a problem, G. The paper: 16."""
+    steps_per_rollout: int = Field(gt=0)
+    """Optimizer steps on completions sampled at once; 1 is on-policy. The paper: 16."""
+    learning_rate: float = Field(gt=0)
+    """The paper: 3e-6 for 671B parameters; a million parameters need about 1e-4."""
+    warmup_steps: int = Field(ge=0)
+    max_grad_norm: float = Field(gt=0)
+    loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
+    """How token losses are averaged; ``grpo`` is the paper's mean over each completion, then over completions."""
+    scale_advantages: Literal["group", "batch", "none"]
+    """``group``: divide by the group's standard deviation, as in the paper."""
+    clip: float = Field(gt=0)
+    """Largest distance of the probability ratio from 1 with a gradient. The paper: 10."""
+    kl_weight: float = Field(ge=0)
+    """Weight of the k3 KL estimate against the reference policy; 0 is off. The paper: 0.001."""
+    reference_refresh_steps: int = Field(ge=0)
+    """The reference becomes the policy every so many steps; 0 is never. The paper: 400."""
+    mask_truncated: bool
+    """Leave completions that did not end out of the loss (DAPO)."""
+    micro_batch_size: int = Field(gt=0)
+    """Completions in one forward pass; bounds memory, does not change the gradient."""
+    precision: Literal["fp32", "bf16"]
+    save_every_steps: int = Field(gt=0)
+    """Optimizer steps between resumable checkpoints; a multiple of ``steps_per_rollout``."""
+    log_group_every_steps: int = Field(gt=0)
+    """One real group is kept for the report every so many steps."""
+    lora: LoraSettings | None = None
+    sampling: SamplingSettings
+
+
+def train_grpo(
+    settings: GRPOSettings,
+    *,
+    policy: Path,
+    problems: Sequence[Problem],
+    reward: RewardFunction,
+    behaviour: BehaviourSettings,
+    stage: StageRun,
+    work: Path,
+    out: Path,
+    first_step: int = 0,
+) -> dict[str, float]:
+    """Train ``policy`` on ``problems``, write the checkpoint to ``out``; returns the last step's metrics.
+
+    ``work`` holds resumable state; ``first_step`` shifts the step numbers of a second phase.
+
+    Raises:
+        ValueError: there are too few problems for a step, or LoRA is asked for with a reference refresh.
+    """
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    if len(problems) < settings.problems_per_step * settings.steps_per_rollout:
+        raise ValueError(
+            f"{stage.name}: {len(problems)} problems, but one rollout needs "
+            f"{settings.problems_per_step * settings.steps_per_rollout}; lower problems_per_step or add problems"
+        )
+    if settings.lora and settings.reference_refresh_steps:
+        raise ValueError(f"{stage.name}: reference_refresh_steps with lora is not possible in TRL 1.16; set it to 0")
+
+    from transformers import PrinterCallback
+
+    from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
+    from stages.training.group_log import GroupLog, LogGroups
+    from stages.training.group_trainer import GroupTrainer, rollout
+    from stages.training.lora import lora_config, merge_lora
+    from stages.training.supervised import last_whole_checkpoint
+    from stages.training.trainer_callbacks import SaveAndStop, saving_on_sigterm
+
+    tokenizer = load_tokenizer(policy)
+    model = load_policy(policy)
+    log = GroupLog(problems, reward, behaviour, work / "groups.jsonl", settings, first_step)
+    save_and_stop = SaveAndStop()
+    trainer = GroupTrainer(
+        model=model,
+        reward_funcs=log.reward,
+        args=_trl_arguments(settings, stage.seed, work),
+        train_dataset=_prompt_rows(tokenizer, problems),
+        processing_class=tokenizer,
+        rollout_func=rollout(_sampling(settings.sampling, model, tokenizer, stage.seed, settings.group_size)),
+        micro_batch_size=settings.micro_batch_size,
+        peft_config=lora_config(settings.lora, "CAUSAL_LM") if settings.lora else None,
+        callbacks=[LogGroups(stage, first_step), save_and_stop],
+    )
+    trainer.remove_callback(PrinterCallback)
+    checkpoint = last_whole_checkpoint(work)
+    with saving_on_sigterm(save_and_stop):
+        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    save_checkpoint(merge_lora(trainer.model), tokenizer, out)
+    log.publish(out / "groups.jsonl")
+    return LogGroups.last(trainer.state.log_history)
+
+
+def _trl_arguments(settings: GRPOSettings, seed: int, work: Path) -> Any:
+    """Our words in TRL's: a device batch is one optimizer step, a generation batch one rollout."""
+    from stages.training.group_trainer import trl_config
+
+    return trl_config(
+        output_dir=str(work),
+        seed=seed,
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.problems_per_step * settings.group_size,
+        gradient_accumulation_steps=1,
+        steps_per_generation=settings.steps_per_rollout,
+        num_generations=settings.group_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="constant_with_warmup",
+        warmup_steps=settings.warmup_steps,
+        max_grad_norm=settings.max_grad_norm,
+        loss_type=settings.loss,
+        scale_rewards=settings.scale_advantages,
+        epsilon=settings.clip,
+        beta=settings.kl_weight,
+        use_bias_correction_kl=False,
+        sync_ref_model=settings.kl_weight > 0 and settings.reference_refresh_steps > 0,
+        ref_model_sync_steps=max(1, settings.reference_refresh_steps),
+        ref_model_mixup_alpha=1.0,
+        mask_truncated_completions=settings.mask_truncated,
+        max_completion_length=settings.sampling.max_tokens,
+        temperature=settings.sampling.temperature,
+        top_p=settings.sampling.top_p,
+        bf16=settings.precision == "bf16",
+        save_strategy="steps",
+        save_steps=settings.save_every_steps,
+    )
+
+
+def _prompt_rows(tokenizer: Any, problems: Sequence[Problem]) -> Any:
+    """TRL's dataset: the prompt as the model sees it, and which problem it is."""
+    from datasets import Dataset
+
+    prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
+    return Dataset.from_dict({"prompt": prompts, "problem": list(range(len(problems)))})
+
+
+def _sampling(settings: SamplingSettings, model: Any, tokenizer: Any, seed: int, group_size: int) -> Any:
+    """Groups from the weights in training; the seed depends on the step, so a resumed run samples the same."""
+    from stages.rollouts.generate import make_sampler
+
+    sampler = make_sampler(settings, model, tokenizer)
+
+    def sample(prompts: list[str], step: int) -> list[list[Completion]]:
+        ids = tokenizer(prompts, add_special_tokens=False).input_ids
+        return sampler.sample(ids, group_size=group_size, settings=settings, seed=seed * 1_000_003 + step)
+
+    return sample
