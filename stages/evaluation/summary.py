@@ -1,0 +1,66 @@
+"""The numbers of one checkpoint on one set of problems.
+
+In: scored completions. Out: flat scalars, the same ones for every benchmark.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from stages.evaluation.behaviour import BehaviourSettings, mean_behaviour
+from stages.evaluation.pass_at_k import majority_vote, pass_at_k
+from stages.evaluation.records import ScoredCompletion, by_problem
+from stages.evaluation.statistics import BootstrapSettings, clustered_mean
+
+VOTING_GRADERS = ("math", "countdown", "choice")
+"""Graders whose answers are short texts that can be counted; two programs are never the same text."""
+
+
+def summarize(
+    records: Sequence[ScoredCompletion], behaviour: BehaviourSettings, bootstrap: BootstrapSettings, seed: int
+) -> dict[str, float]:
+    """Scalars over ``records``: pass@1 as ``accuracy`` with its interval, pass@k, cons@k, behaviour.
+
+    ``unreadable`` is the share with an answer that cannot be read, ``no_answer`` without one,
+    ``timeout`` whose grading took too long. ``consensus`` (cons@k) is there only if some problems
+    have answers that can be counted.
+
+    Raises:
+        ValueError: there are no records.
+    """
+    groups = list(by_problem(records).values())
+    accuracy = clustered_mean([[one.score for one in group] for group in groups], bootstrap, seed)
+    summary = {
+        "accuracy": accuracy.value,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+        "num_problems": float(accuracy.num_problems),
+        "k": float(len(records)) / len(groups),
+        "pass_at_k": fmean(_solved(group) for group in groups),
+    }
+    votes = [
+        majority_vote([one.text for one in group], [one.score for one in group])
+        for group in groups
+        if group[0].grader in VOTING_GRADERS
+    ]
+    if votes:
+        summary["consensus"] = fmean(votes)
+    mean = mean_behaviour([one.behaviour for one in records], behaviour)
+    return summary | {
+        "format": mean.format_correct,
+        "language_mixing": mean.language_mixing,
+        "mean_tokens": mean.tokens,
+        "tries": mean.tries,
+        "rejected_tries": mean.rejected_tries,
+        "self_checks": mean.self_checks,
+        "backtracks": mean.backtracks,
+        "alternatives": mean.alternatives,
+        "truncated": mean.truncated,
+        "unreadable": fmean(one.reason == "unreadable_answer" for one in records),
+        "no_answer": fmean(one.reason == "no_answer" for one in records),
+        "timeout": fmean(one.reason == "timeout" for one in records),
+    }
+
+
+def _solved(group: Sequence[ScoredCompletion]) -> float:
+    """pass@k with k = all completions: 1.0 if one of them has the full score."""
+    return pass_at_k(len(group), sum(one.score == 1.0 for one in group), len(group))
