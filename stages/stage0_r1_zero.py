@@ -1,0 +1,43 @@
+"""R1-Zero: reinforcement learning alone, without any supervised data.
+
+    base + stage0_problems  ->  R1-Zero
+
+GRPO on accuracy and format, nothing else (DeepSeek-R1, arXiv:2501.12948, section 2.2). What the
+model does to get answers right, searching and checking included, is not told to it.
+"""
+
+from pathlib import Path
+
+from stages.config import StageConfig
+from stages.data.problems import read_problems
+from stages.evaluation.behaviour import BehaviourSettings
+from stages.rewards.weighted_sum import RewardWeights
+from stages.run import StageRun, run_as_stage
+from stages.training.grpo import GRPOSettings, train_grpo
+from stages.training.grpo_rewards import rule_reward
+
+
+class Config(StageConfig):
+    """Block ``stage0_r1_zero`` of params.yaml."""
+
+    rewards: RewardWeights
+    grpo: GRPOSettings
+    behaviour: BehaviourSettings
+
+
+def run(config: Config, stage: StageRun, *, policy: Path, problems: Path, out: Path) -> dict[str, float]:
+    """Train ``policy`` on ``problems/train.jsonl``, write R1-Zero to ``out``; metrics of the last step."""
+    return train_grpo(
+        config.grpo,
+        policy=policy,
+        problems=read_problems(problems / "train.jsonl"),
+        reward=rule_reward(config.rewards),
+        behaviour=config.behaviour,
+        stage=stage,
+        work=stage.work,
+        out=out,
+    )
+
+
+if __name__ == "__main__":
+    run_as_stage(Config, run, checkpoint="R1-Zero")

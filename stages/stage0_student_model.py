@@ -1,0 +1,62 @@
+"""Stage 0: a student before distillation, one run a student.
+
+    base (for its tokenizer), or a pretrained checkpoint  ->  student
+
+The paper's students are Qwen2.5 and Llama checkpoints (arXiv:2501.12948, section 2.4). The tiny one
+is a smaller model pretrained on the base model's corpus, with the base model's tokenizer.
+"""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from stages.config import StageConfig
+from stages.data.tiny_world.corpus import CorpusSettings, documents
+from stages.models.base_models import BaseSource, resolve_base
+from stages.models.checkpoints import load_tokenizer
+from stages.run import StageRun, run_as_stage
+from stages.training.pretraining import PretrainingSettings, pretrain
+
+
+class StudentModel(BaseModel):
+    """One student: where it comes from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    base: BaseSource
+    pretraining: PretrainingSettings | None = None
+    """Recipe; used when ``base.source`` is ``pretrain``."""
+
+
+class Config(StageConfig):
+    """Block ``stage0_student_model`` of params.yaml."""
+
+    students: dict[str, StudentModel]
+    corpus: CorpusSettings
+
+
+def run(config: Config, stage: StageRun, *, base: Path, out: Path) -> dict[str, float]:
+    """Write the student ``stage.item`` to ``out``.
+
+    Raises:
+        ValueError: the item is not one of ``students``, or its recipe is missing.
+    """
+    if stage.item not in config.students:
+        raise ValueError(f"item is {stage.item!r}; allowed: {sorted(config.students)} (stage0_student_model.students)")
+    student = config.students[stage.item]
+    if student.base.source != "pretrain":
+        return resolve_base(student.base, out)
+    if student.pretraining is None:
+        raise ValueError(f"stage0_student_model.students.{stage.item}: source pretrain needs a pretraining block")
+    return pretrain(
+        student.pretraining,
+        documents(config.corpus, stage.seed),
+        documents(config.corpus, stage.seed + 1),
+        tokenizer=load_tokenizer(base),
+        stage=stage,
+        out=out,
+    )
+
+
+if __name__ == "__main__":
+    run_as_stage(Config, run, checkpoint="student-{item}")

@@ -1,0 +1,44 @@
+"""Stage 2: reasoning-oriented RL.
+
+    stage1_cold_start_sft (Dev1) + stage0_problems  ->  Dev2
+
+GRPO on accuracy and format as in R1-Zero, and on language consistency: the share of words in the
+prompt's language, which keeps the thought readable (DeepSeek-R1, arXiv:2501.12948, section 2.3.2).
+No reward model: a learned reward is hacked over a long run.
+"""
+
+from pathlib import Path
+
+from stages.config import StageConfig
+from stages.data.problems import read_problems
+from stages.evaluation.behaviour import BehaviourSettings
+from stages.rewards.weighted_sum import RewardWeights
+from stages.run import StageRun, run_as_stage
+from stages.training.grpo import GRPOSettings, train_grpo
+from stages.training.grpo_rewards import rule_reward
+
+
+class Config(StageConfig):
+    """Block ``stage2_reasoning_rl`` of params.yaml."""
+
+    rewards: RewardWeights
+    grpo: GRPOSettings
+    behaviour: BehaviourSettings
+
+
+def run(config: Config, stage: StageRun, *, policy: Path, problems: Path, out: Path) -> dict[str, float]:
+    """Train ``policy`` on ``problems/train.jsonl``, write Dev2 to ``out``; metrics of the last step."""
+    return train_grpo(
+        config.grpo,
+        policy=policy,
+        problems=read_problems(problems / "train.jsonl"),
+        reward=rule_reward(config.rewards),
+        behaviour=config.behaviour,
+        stage=stage,
+        work=stage.work,
+        out=out,
+    )
+
+
+if __name__ == "__main__":
+    run_as_stage(Config, run, checkpoint="Dev2")

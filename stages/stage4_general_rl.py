@@ -1,0 +1,92 @@
+"""Stage 4: reinforcement learning for all scenarios.
+
+    stage3_general_sft (Dev3) + stage0_problems + stage0_general_data + stage4_reward_models  ->  R1
+
+Rule rewards on reasoning problems throughout; general prompts with the reward models only in the
+last part of the run, because a preference reward is hacked when trained on for long (DeepSeek-R1,
+arXiv:2501.12948, section 2.3.4; v2 appendix B.5: the last 400 of 1,700 steps).
+"""
+
+import random
+from pathlib import Path
+
+from pydantic import Field
+
+from stages.config import StageConfig
+from stages.data.problems import Problem, read_problems
+from stages.evaluation.behaviour import BehaviourSettings
+from stages.rewards.weighted_sum import RewardWeights
+from stages.run import StageRun, run_as_stage
+from stages.training.grpo import GRPOSettings, train_grpo
+from stages.training.grpo_rewards import GeneralRewardWeights, mixed_reward
+
+
+class Config(StageConfig):
+    """Block ``stage4_general_rl`` of params.yaml."""
+
+    rewards: RewardWeights
+    general_rewards: GeneralRewardWeights
+    preference_steps: int = Field(gt=0)
+    """The last so many of ``grpo.steps`` also see general prompts. The paper: 400 of 1,700."""
+    general_share: float = Field(gt=0, lt=1)
+    """Share of general prompts in those steps."""
+    grpo: GRPOSettings
+    behaviour: BehaviourSettings
+
+
+def run(
+    config: Config,
+    stage: StageRun,
+    *,
+    policy: Path,
+    problems: Path,
+    general_data: Path,
+    reward_models: Path,
+    out: Path,
+) -> dict[str, float]:
+    """Train ``policy`` in two phases, write R1 to ``out``; metrics of the last step.
+
+    Raises:
+        ValueError: ``preference_steps`` leaves no step for the first phase.
+    """
+    first = config.grpo.steps - config.preference_steps
+    if first <= 0:
+        raise ValueError(
+            f"preference_steps is {config.preference_steps}; it must be less than grpo.steps {config.grpo.steps}"
+        )
+    reasoning = read_problems(problems / "train.jsonl")
+    general = read_problems(general_data / "prompts.jsonl")
+    reward = mixed_reward(config.rewards, config.general_rewards, reward_models)
+    halfway = stage.work / "after_reasoning"
+    phases = (
+        (policy, reasoning, first, 0, halfway),
+        (halfway, mixture(reasoning, general, config.general_share, stage.seed), config.preference_steps, first, out),
+    )
+    for start, prompts, steps, done, end in phases:
+        work = stage.work / f"phase_from_{done}"
+        work.mkdir(exist_ok=True)
+        metrics = train_grpo(
+            config.grpo.model_copy(update={"steps": steps}),
+            policy=start,
+            problems=prompts,
+            reward=reward,
+            behaviour=config.behaviour,
+            stage=stage,
+            work=work,
+            out=end,
+            first_step=done,
+        )
+    return metrics
+
+
+def mixture(reasoning: list[Problem], general: list[Problem], share: float, seed: int) -> list[Problem]:
+    """As many problems as both lists allow, ``share`` of them general, shuffled."""
+    total = min(len(general) / share, len(reasoning) / (1 - share))
+    generator = random.Random(seed)
+    mixed = generator.sample(general, int(total * share)) + generator.sample(reasoning, int(total * (1 - share)))
+    generator.shuffle(mixed)
+    return mixed
+
+
+if __name__ == "__main__":
+    run_as_stage(Config, run, checkpoint="R1")
