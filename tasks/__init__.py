@@ -1,0 +1,1 @@
+"""How a stage is run: Prefect tasks around DVC, and the MLflow run of a flow. Nothing here reaches torch."""

@@ -1,0 +1,92 @@
+"""What a flow run shows of itself: the stage table and the graph, for Prefect's run page and for MLflow's note."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from tasks.graph import StageGraph
+from tasks.stage_files import final_metrics, locked_outputs
+
+REPORT = Path("artifacts/report/report.html")
+KEY_METRICS = 4
+"""Metrics shown per stage: the first ones of metrics/<stage>.json."""
+
+COLORS = {
+    "Ran": "fill:#c6e7c6",
+    "Restored": "fill:#cfe2f7",
+    "UpToDate": "fill:#eeeeee",
+    "Failed": "fill:#f5b7b1",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRow:
+    """One line of the stage table."""
+
+    stage: str
+    status: str
+    seconds: float
+    md5: str
+    metrics: str
+    mlflow: str
+
+
+def stage_rows(
+    root: Path, outcomes: Mapping[str, str], seconds: Mapping[str, float], urls: Mapping[str, str]
+) -> list[StageRow]:
+    """A row for each stage of ``outcomes``, in its order: status, md5 of the outputs, duration, key metrics, link."""
+    return [
+        StageRow(
+            stage=stage,
+            status=outcome,
+            seconds=round(seconds[stage], 1),
+            md5=" ".join(f"{path}={md5}" for path, md5 in _data_outputs(root, stage).items()),
+            metrics=", ".join(f"{name} {value:.4g}" for name, value in _key_metrics(root, stage)),
+            mlflow=urls.get(stage, ""),
+        )
+        for stage, outcome in outcomes.items()
+    ]
+
+
+def _data_outputs(root: Path, stage: str) -> dict[str, str]:
+    """Outputs of ``stage`` without its metrics files, whose numbers have a column of their own."""
+    return {path: md5 for path, md5 in locked_outputs(root, stage).items() if not path.startswith("metrics/")}
+
+
+def _key_metrics(root: Path, stage: str) -> list[tuple[str, float]]:
+    return list(final_metrics(root, stage).items())[:KEY_METRICS]
+
+
+def stage_markdown(rows: Sequence[StageRow]) -> str:
+    """The stage table as markdown, as it stands in the note of the MLflow run."""
+    lines = ["| stage | status | seconds | key metrics | output md5 | MLflow |", "|---|---|---|---|---|---|"]
+    for row in rows:
+        link = f"[run]({row.mlflow})" if row.mlflow.startswith("http") else row.mlflow
+        lines.append(f"| {row.stage} | {row.status} | {row.seconds} | {row.metrics} | `{row.md5}` | {link} |")
+    return "\n".join(lines)
+
+
+def graph_mermaid(graph: StageGraph, outcomes: Mapping[str, str]) -> str:
+    """The stage graph as mermaid text, coloured by what this run did; stages it did not call stay white."""
+    number = {stage: f"n{index}" for index, stage in enumerate(graph.order)}
+    lines = ["flowchart TD"]
+    lines += [f'    {number[stage]}["{stage}"]' for stage in graph.order]
+    lines += [
+        f"    {number[parent]} --> {number[stage]}" for stage in graph.order for parent in sorted(graph.parents[stage])
+    ]
+    lines += [f"    style {number[stage]} {COLORS[outcome]}" for stage, outcome in outcomes.items()]
+    return "\n".join(lines)
+
+
+def publish(flow: str, rows: Sequence[StageRow], mermaid: str, root: Path) -> None:
+    """Attach the stage table, the graph and the link to the report to the running flow's page in Prefect."""
+    table = [asdict(row) for row in rows]
+    create_table_artifact(table, key=f"{flow}-stages", description="What this run did, stage by stage")
+    create_markdown_artifact(
+        f"```mermaid\n{mermaid}\n```", key=f"{flow}-graph", description="The stage graph (green: ran in this run)"
+    )
+    report = (root / REPORT).resolve()
+    if report.is_file():
+        create_link_artifact(report.as_uri(), link_text=str(report), key=f"{flow}-report", description="The report")
