@@ -1,0 +1,103 @@
+"""Problems from files: every row becomes a problem or a bad row with its reason."""
+
+import json
+from pathlib import Path
+
+import pytest
+from datasets import Dataset
+
+from stages.curation.problem_filters import failed_references
+from stages.data.problem_files import ProblemFile, read_problem_file
+from stages.data.problems import ProblemFileError
+
+SHARED = Path(__file__).parents[4] / "shared" / "data"
+OWN = {
+    "id": "a",
+    "domain": "math",
+    "grader": "math",
+    "source": "mine",
+    "language": "en",
+    "prompt": "1+1?",
+    "answer": "2",
+}
+
+
+def write_jsonl(path: Path, rows: list[dict]) -> str:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def read(path: str, layout: str, **more):
+    return read_problem_file(ProblemFile(path=path, layout=layout, split="train", **more))
+
+
+def test_json_lines_and_parquet_give_the_same_problems(tmp_path):
+    rows = [OWN, {**OWN, "id": "b", "prompt": "1+2?", "answer": "3"}]
+    Dataset.from_list(rows).to_parquet(str(tmp_path / "own.parquet"))
+    from_jsonl = read(write_jsonl(tmp_path / "own.jsonl", rows), "problems")
+    assert from_jsonl == read(str(tmp_path / "own.parquet"), "problems")
+    assert [problem.id for problem in from_jsonl[0]] == ["a", "b"]
+    assert from_jsonl[1] == []
+
+
+def test_a_bad_row_is_kept_apart_with_its_number_and_reason(tmp_path):
+    rows = [OWN, {**OWN, "id": "b", "domain": "cooking"}, {**OWN, "id": "c", "prompt": " "}]
+    problems, bad = read(write_jsonl(tmp_path / "own.jsonl", rows), "problems")
+    assert [problem.id for problem in problems] == ["a"]
+    assert [row.where.rpartition(":")[2] for row in bad] == ["2", "3"]
+    assert "domain is 'cooking'; allowed: ['math'" in bad[0].reason
+    assert "prompt is ' '" in bad[1].reason
+
+
+def test_a_missing_column_names_the_file_the_column_and_what_was_found(tmp_path):
+    path = write_jsonl(tmp_path / "own.jsonl", [{"question": "1+1?", "solution": "2"}])
+    with pytest.raises(ProblemFileError, match=r"own.jsonl: columns \['answer'\] are missing; layout gsm8k needs"):
+        read(path, "gsm8k")
+
+
+@pytest.mark.parametrize("name", ["missing.jsonl", "table.csv"])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
+    if name == "table.csv":
+        (tmp_path / name).write_text("a,b\n")
+    with pytest.raises(ProblemFileError, match="no such file|ends in '.csv'"):
+        read(str(tmp_path / name), "problems")
+
+
+def test_a_broken_line_is_refused_with_the_file_named(tmp_path):
+    (tmp_path / "own.jsonl").write_text(json.dumps(OWN) + '\n{"id": "b", \n')
+    with pytest.raises(ProblemFileError, match="own.jsonl: cannot be read"):
+        read(str(tmp_path / "own.jsonl"), "problems")
+
+
+def test_gsm8k_answers_are_what_follows_the_four_hashes(tmp_path):
+    rows = [{"question": "How many?", "answer": "3*6=18 so\n#### 18"}, {"question": "And?", "answer": "no mark"}]
+    problems, bad = read(write_jsonl(tmp_path / "g.jsonl", rows), "gsm8k")
+    assert [problem.answer for problem in problems] == ["18"]
+    assert "no number after '####'" in bad[0].reason
+
+
+def test_mbpp_asserts_become_tests_that_its_own_code_passes(tmp_path):
+    code = "def add(a, b):\n    return a + b"
+    row = {"task_id": 1, "text": "Add two numbers.", "code": code, "test_list": ["assert add(1, 2) == 3"]}
+    odd = {**row, "task_id": 2, "test_list": ["assert sorted(add(1, 2)) == set(x)"]}
+    problems, bad = read(write_jsonl(tmp_path / "m.jsonl", [row, odd]), "mbpp")
+    assert problems[0].tests[0]["function"] == "add"
+    assert failed_references(problems) == {}
+    assert "test_list holds an assert" in bad[0].reason
+
+
+def test_limit_takes_the_first_problems_and_still_reads_every_row(tmp_path):
+    rows = [OWN, {**OWN, "id": "b"}, {**OWN, "id": "c", "grader": "taste"}]
+    problems, bad = read(write_jsonl(tmp_path / "own.jsonl", rows), "problems")
+    assert (len(problems), len(bad)) == (2, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the public data sets are not on this machine")
+def test_all_of_gsm8k_and_mbpp_is_read_and_its_references_score_one():
+    gsm8k, bad_gsm8k = read(str(SHARED / "gsm8k" / "test.jsonl"), "gsm8k")
+    assert (len(gsm8k), len(bad_gsm8k)) == (1319, 0)
+    assert failed_references(gsm8k) == {}
+    mbpp, bad_mbpp = read(str(SHARED / "mbpp" / "mbpp.jsonl"), "mbpp")
+    assert len(mbpp) + len(bad_mbpp) == 974
+    assert len(failed_references(mbpp)) <= 3

@@ -1,0 +1,220 @@
+"""Claims about the stage contract, each proved on a toy stage that runs as a process of its own."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from stages.digest import dvc_md5
+
+if TYPE_CHECKING:
+    from tests.stages.conftest import ToyRepository
+
+SLOW_PARAMS = """seed: 3
+stage1_toy:
+  steps: 8
+  step_seconds: 0.1
+  optimizer:
+    learning_rate: 3e-6
+"""
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """Every file below ``folder`` and its bytes."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def steps_in(path: Path) -> list[int]:
+    with path.open() as file:
+        return [int(row["step"]) for row in csv.DictReader(file)]
+
+
+def test_a_stage_without_arguments_does_what_dvc_yaml_says(toy: "ToyRepository") -> None:
+    status, output = toy.run()
+    assert status == 0, output
+    out = toy.root / "artifacts" / "toy"
+    assert (out / "weights.txt").read_text() == "base+"
+    # steps 5, reward step / 2
+    assert json.loads((toy.root / "metrics" / "stage1_toy.json").read_text()) == {"reward": 2.5}
+    assert steps_in(toy.root / "metrics" / "stage1_toy.csv") == [1, 2, 3, 4, 5]
+    assert "[stage1_toy] step 5/5  reward 2.5" in output
+
+
+def test_the_output_says_what_it_was_made_of(toy: "ToyRepository") -> None:
+    toy.run()
+    provenance = json.loads((toy.root / "artifacts" / "toy" / "provenance.json").read_text())
+    assert provenance["inputs"] == {
+        "policy": {"path": "artifacts/base", "md5": dvc_md5(toy.root / "artifacts" / "base")},
+        "problems": {"path": "data.jsonl", "md5": dvc_md5(toy.root / "data.jsonl")},
+    }
+    assert (provenance["stage"], provenance["checkpoint"], provenance["seed"]) == ("stage1_toy", "Dev1", 3)
+    assert provenance["params"]["optimizer"] == {"learning_rate": 3e-6}
+
+
+def test_nothing_but_the_published_files_is_left(toy: "ToyRepository") -> None:
+    toy.run()
+    assert sorted(path.name for path in (toy.root / "artifacts").iterdir()) == ["base", "toy"]
+    assert [path.name for path in (toy.root / "work" / "stage1_toy").iterdir()] == ["lock"]
+
+
+def test_an_argument_on_the_command_line_wins_over_dvc_yaml(toy: "ToyRepository") -> None:
+    status, output = toy.run("--out", "artifacts/elsewhere")
+    assert status == 0, output
+    assert (toy.root / "artifacts" / "elsewhere" / "weights.txt").exists()
+    assert not (toy.root / "artifacts" / "toy").exists()
+
+
+def test_the_same_seed_gives_the_same_bytes_twice(toy: "ToyRepository") -> None:
+    # The toy logs random.random(), so this holds only if the contract seeds it.
+    toy.run()
+    first = snapshot(toy.root / "metrics"), dvc_md5(toy.root / "artifacts" / "toy")
+    shutil.rmtree(toy.root / "metrics")
+    toy.run()
+    assert (snapshot(toy.root / "metrics"), dvc_md5(toy.root / "artifacts" / "toy")) == first
+
+
+def test_another_seed_gives_other_curves(toy: "ToyRepository") -> None:
+    toy.run()
+    first = (toy.root / "metrics" / "stage1_toy.csv").read_text()
+    toy.set_params((toy.root / "params.yaml").read_text().replace("seed: 3", "seed: 4"))
+    toy.run()
+    assert (toy.root / "metrics" / "stage1_toy.csv").read_text() != first
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGKILL, -9)])
+def test_a_killed_stage_leaves_the_last_output_and_resumes(
+    toy: "ToyRepository", number: signal.Signals, status: int
+) -> None:
+    toy.run()
+    before = snapshot(toy.root / "artifacts" / "toy"), snapshot(toy.root / "metrics")
+    toy.set_params(SLOW_PARAMS)
+    killed, output = toy.kill_at("step 5/8", number)
+    assert killed == status, output
+    assert (snapshot(toy.root / "artifacts" / "toy"), snapshot(toy.root / "metrics")) == before
+
+    # The count is kept at even steps, so the killed run left 4, and step 5 is logged a second time.
+    finished, again = toy.run()
+    assert finished == 0, again
+    assert "starting after step 4" in again
+    assert steps_in(toy.root / "metrics" / "stage1_toy.csv") == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert again.split(" in ")[-1].splitlines()[0] == output.split(" in ")[-1].splitlines()[0]  # same work folder
+
+
+def test_a_killed_stage_with_other_parameters_starts_clean(toy: "ToyRepository") -> None:
+    toy.set_params(SLOW_PARAMS)
+    toy.kill_at("step 5/8", signal.SIGTERM)
+    toy.set_params(SLOW_PARAMS.replace("steps: 8", "steps: 7"))
+    assert "starting after step 0" in toy.run()[1]
+
+
+def test_a_line_torn_by_a_kill_is_dropped_on_resume(toy: "ToyRepository") -> None:
+    toy.set_params(SLOW_PARAMS)
+    toy.kill_at("step 5/8", signal.SIGKILL)
+    (curves,) = toy.root.glob("work/*/*/metrics.jsonl")
+    with curves.open("a") as file:
+        file.write('{"step": 6, "rew')
+    status, output = toy.run()
+    assert status == 0, output
+    assert steps_in(toy.root / "metrics" / "stage1_toy.csv") == [1, 2, 3, 4, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("value", [".nan", ".inf"])
+def test_a_final_metric_that_is_no_number_is_an_error_and_nothing_is_published(
+    toy: "ToyRepository", value: str
+) -> None:
+    toy.set_params((toy.root / "params.yaml").read_text() + f"  final: {value}\n")
+    status, output = toy.run()
+    assert status == 1
+    assert "final metrics: metric 'reward' is" in output
+    assert not (toy.root / "artifacts" / "toy").exists()
+    assert not (toy.root / "metrics").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("learning_rate", "lr"), "stage1_toy.optimizer.lr: unknown key"),
+        (("3e-6", "-1"), "stage1_toy.optimizer.learning_rate: found -1; input should be greater than 0"),
+        (("seed: 3", "sed: 3"), "seed: found nothing"),
+    ],
+)
+def test_a_wrong_parameter_stops_the_stage_in_one_message(
+    toy: "ToyRepository", change: tuple[str, str], said: str
+) -> None:
+    toy.set_params((toy.root / "params.yaml").read_text().replace(*change))
+    status, output = toy.run()
+    assert (status, said in output, "Traceback" in output) == (1, True, False), output
+    assert not (toy.root / "work").exists()
+
+
+def test_every_missing_input_is_named_before_work_starts(toy: "ToyRepository") -> None:
+    shutil.rmtree(toy.root / "artifacts")
+    (toy.root / "data.jsonl").unlink()
+    status, output = toy.run()
+    assert status == 1
+    assert "input --policy: artifacts/base is not there" in output
+    assert "input --problems: data.jsonl is not there" in output
+    assert "dvc pull" in output
+    assert not (toy.root / "work").exists()
+
+
+def test_a_second_process_of_the_same_stage_is_refused(toy: "ToyRepository") -> None:
+    toy.set_params(SLOW_PARAMS.replace("0.1", "2"))
+    first = toy.start()
+    toy.wait_for("work/stage1_toy/lock")
+    time.sleep(0.5)  # the lock is taken just after its file is made
+    status, output = toy.run()
+    first.terminate()
+    first.communicate(timeout=30)
+    assert status == 1
+    assert f"process {first.pid} is already running this stage" in output
+
+
+def test_an_item_of_a_foreach_stage_is_a_run_of_its_own(toy: "ToyRepository") -> None:
+    (toy.root / "dvc.yaml").write_text(
+        "stages:\n  stage1_toy:\n    foreach: ${policies}\n    do:\n"
+        "      cmd: python -m stages.stage1_toy --item ${key} --policy artifacts/${item}"
+        " --problems data.jsonl --out artifacts/toy/${key}\n"
+    )
+    toy.set_params((toy.root / "params.yaml").read_text() + "policies:\n  small: base\n")
+    status, output = toy.run("--item", "small")
+    assert status == 0, output
+    assert (toy.root / "artifacts" / "toy" / "small" / "weights.txt").read_text() == "base+"
+    assert (toy.root / "metrics" / "stage1_toy@small.json").exists()
+    status, output = toy.run("--item", "big")
+    assert (status, "--item is 'big'; expected one of: small" in output) == (1, True), output
+
+
+def test_work_is_published_again_over_files_that_dvc_made_read_only(toy: "ToyRepository") -> None:
+    toy.run()
+    (toy.root / "artifacts" / "toy" / "weights.txt").chmod(0o444)
+    status, output = toy.run()
+    assert status == 0, output
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's parent-death signal is Linux only")
+def test_a_stage_dies_with_its_parent(toy: "ToyRepository") -> None:
+    toy.set_params(SLOW_PARAMS.replace("0.1", "1"))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", "import subprocess, sys; subprocess.run([sys.executable, '-m', 'stages.stage1_toy'])"],
+        cwd=toy.root,
+        env={**os.environ, **toy.environment},
+        stdout=subprocess.DEVNULL,
+    )
+    toy.wait_for("work/stage1_toy/lock")
+    time.sleep(0.5)  # the process writes its number just after the file is made
+    stage = int((toy.root / "work" / "stage1_toy" / "lock").read_text())
+    parent.kill()
+    parent.wait()
+    end = time.monotonic() + 10
+    while Path(f"/proc/{stage}/stat").exists() and Path(f"/proc/{stage}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < end, "the stage outlived its parent"
+        time.sleep(0.05)

@@ -1,0 +1,198 @@
+"""GRPO: our micro-batches against TRL's stock step, and learning on a toy."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from stages.data.problems import Problem
+from stages.evaluation.behaviour import BehaviourSettings
+from stages.models.checkpoints import load_policy, load_tokenizer
+from stages.rollouts.sampler import Completion, SamplingSettings
+from stages.run import StageRun
+from stages.training.group_trainer import GroupTrainer, length_sorted, trl_config
+from stages.training.grpo import GRPOSettings, Scored, train_grpo
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+BEHAVIOUR = BehaviourSettings(
+    rejected_tries=("no",), accepted_tries=(), self_checks=(), backtracks=("wait",), alternatives=()
+)
+SETTINGS = GRPOSettings(
+    steps=3,
+    problems_per_step=2,
+    group_size=4,
+    steps_per_rollout=1,
+    learning_rate=1e-2,
+    warmup_steps=0,
+    max_grad_norm=1.0,
+    loss="grpo",
+    scale_advantages="group",
+    clip=10.0,
+    kl_weight=0.0,
+    reference_refresh_steps=0,
+    mask_truncated=False,
+    micro_batch_size=3,
+    precision="fp32",
+    save_every_steps=2,
+    log_group_every_steps=1,
+    sampling=SamplingSettings(sampler="native", temperature=1.0, top_p=1.0, max_tokens=12, batch_prompts=8),
+)
+PROBLEMS = [
+    Problem(
+        id=f"p{place}", domain="math", grader="math", source="chain", language="en", prompt=f"{place} + 1?", answer="1"
+    )
+    for place in range(8)
+]
+
+
+def reward_even_start(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Scored]:
+    """1 for a completion whose first token has an even number: a random model gets about half of them."""
+    return [Scored(total=s, parts={"accuracy": s}) for s in (1.0 - c.tokens[0] % 2 for c in completions)]
+
+
+def batch_of(tokenizer, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Six rows of different lengths, as TRL hands them to a training step; one has no advantage."""
+    prompts, completions = [3, 5, 4, 5, 2, 3], [7, 2, 9, 1, 4, 6]
+    vocab = len(tokenizer)
+    prompt_mask = torch.tensor([[0] * (5 - n) + [1] * n for n in prompts])
+    mask = torch.tensor([[1] * n + [0] * (9 - n) for n in completions])
+    return {
+        "prompt_ids": torch.randint(10, vocab, (6, 5), generator=generator) * prompt_mask,
+        "prompt_mask": prompt_mask,
+        "completion_ids": torch.randint(10, vocab, (6, 9), generator=generator) * mask,
+        "completion_mask": mask,
+        "advantages": torch.tensor([1.0, -0.5, 0.0, 2.0, -1.0, -1.5]),
+        "num_items_in_batch": mask.sum(),
+    }
+
+
+def make_trainer(checkpoint: Path, folder: Path, loss: str, micro_batch_size: int) -> GroupTrainer:
+    from datasets import Dataset
+
+    return GroupTrainer(
+        model=load_policy(checkpoint),
+        reward_funcs=lambda completions, **_: [0.0] * len(completions),
+        args=trl_config(
+            output_dir=str(folder),
+            per_device_train_batch_size=6,
+            num_generations=2,
+            loss_type=loss,
+            max_steps=1,
+            bf16=False,
+        ),
+        train_dataset=Dataset.from_dict({"prompt": ["a"] * 3}),
+        processing_class=load_tokenizer(checkpoint),
+        micro_batch_size=micro_batch_size,
+    )
+
+
+@pytest.mark.parametrize("loss", ["grpo", "dapo", "dr_grpo", "bnpo"])
+def test_length_sorted_micro_batches_give_the_gradient_of_trls_own_step(tiny_checkpoint, tmp_path, loss):
+    trainer = make_trainer(tiny_checkpoint, tmp_path, loss, micro_batch_size=2)
+    trainer.current_gradient_accumulation_steps = 1
+    batch = batch_of(trainer.processing_class, torch.Generator().manual_seed(1))
+    trainer.model.train()
+    stock = trainer._compute_loss(trainer.model, dict(batch))
+    stock.backward()
+    expected = {name: p.grad.clone() for name, p in trainer.model.named_parameters()}
+    trainer.model.zero_grad()
+    trainer._prepare_inputs = lambda inputs: inputs
+    total = trainer.training_step(trainer.model, batch)
+    assert total.item() == pytest.approx(stock.item(), abs=1e-5)
+    for name, parameter in trainer.model.named_parameters():
+        assert torch.allclose(parameter.grad, expected[name], atol=1e-5), name
+
+
+def test_micro_batches_hold_every_chosen_row_once_without_needless_padding():
+    generator = torch.Generator().manual_seed(0)
+    batch = batch_of(range(50), generator)
+    # Lengths prompt + completion: 10, 7, 13, 6, 6, 9. Without row 2, two at a time, short ones first.
+    micros = list(length_sorted(batch, torch.tensor([0, 1, 3, 4, 5]), 2))
+    assert [micro["advantages"].tolist() for micro in micros] == [[2.0, -1.0], [-0.5, -1.5], [1.0]]
+    assert [micro["completion_ids"].shape[1] for micro in micros] == [4, 6, 7]
+    assert [micro["prompt_ids"].shape[1] for micro in micros] == [5, 5, 3]
+
+
+def test_rows_without_advantage_are_not_trained_on_unless_there_is_a_kl_term(tiny_checkpoint, tmp_path):
+    trainer = make_trainer(tiny_checkpoint, tmp_path, "grpo", micro_batch_size=2)
+    # Twelve rewards of 1.1 have a mean that is off by rounding; TRL's advantage of them is not exactly 0.
+    batch = {"advantages": torch.tensor([0.0, 1.0, 1.2e-7 / 1e-4, -1.0])}
+    assert trainer._rows_with_signal(batch).tolist() == [1, 3]
+    assert trainer._rows_with_signal({"advantages": torch.zeros(3)}).tolist() == [0]
+    trainer.beta = 0.1
+    assert trainer._rows_with_signal(batch).tolist() == [0, 1, 2, 3]
+
+
+@pytest.mark.slow
+def test_the_policy_learns_what_is_rewarded(tiny_checkpoint, stage, tmp_path):
+    settings = SETTINGS.model_copy(
+        update={"steps": 40, "problems_per_step": 8, "group_size": 16, "learning_rate": 3e-2}
+    )
+    metrics = train_grpo(
+        settings,
+        policy=tiny_checkpoint,
+        problems=PROBLEMS,
+        reward=reward_even_start,
+        behaviour=BEHAVIOUR,
+        stage=stage,
+        work=stage.work,
+        out=tmp_path / "out",
+    )
+    assert metrics["reward/total"] > 0.9
+
+
+def run_to_end(checkpoint: Path, stage: StageRun, out: Path, reward=reward_even_start) -> dict[str, torch.Tensor]:
+    train_grpo(
+        SETTINGS,
+        policy=checkpoint,
+        problems=PROBLEMS,
+        reward=reward,
+        behaviour=BEHAVIOUR,
+        stage=stage,
+        work=stage.work,
+        out=out,
+    )
+    return load_policy(out).state_dict()
+
+
+def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_with_them_too(tiny_checkpoint, tmp_path):
+    def fresh(name: str) -> StageRun:
+        (tmp_path / name).mkdir()
+        return StageRun(name=name, item=None, seed=3, work=tmp_path / name)
+
+    calls = 0
+
+    def fails_in_step_three(problems, completions):
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise KeyboardInterrupt
+        return reward_even_start(problems, completions)
+
+    whole = run_to_end(tiny_checkpoint, fresh("whole"), tmp_path / "out_whole")
+    again = run_to_end(tiny_checkpoint, fresh("again"), tmp_path / "out_again")
+    killed = fresh("killed")
+    with pytest.raises(KeyboardInterrupt):
+        run_to_end(tiny_checkpoint, killed, tmp_path / "out_killed", fails_in_step_three)
+    resumed = run_to_end(tiny_checkpoint, killed, tmp_path / "out_killed")
+    start = load_policy(tiny_checkpoint).state_dict()
+    for name, weights in whole.items():
+        assert torch.equal(weights, again[name]), name
+        assert torch.equal(weights, resumed[name]), name
+    assert not torch.equal(whole["model.norm.weight"], start["model.norm.weight"])
+
+
+def test_too_few_problems_for_one_step_are_refused_before_any_work(tiny_checkpoint, stage, tmp_path):
+    with pytest.raises(ValueError, match="1 problems, but one rollout needs 2"):
+        train_grpo(
+            SETTINGS,
+            policy=tiny_checkpoint,
+            problems=PROBLEMS[:1],
+            reward=reward_even_start,
+            behaviour=BEHAVIOUR,
+            stage=stage,
+            work=stage.work,
+            out=tmp_path / "out",
+        )

@@ -1,0 +1,61 @@
+"""Which reward a problem gets, and what the reward models see."""
+
+from typing import ClassVar
+
+import pytest
+
+from stages.data.chat_format import write_completion
+from stages.data.problems import Problem
+from stages.rewards.weighted_sum import RewardWeights
+from stages.rollouts.sampler import Completion
+from stages.training import grpo_rewards
+from stages.training.grpo_rewards import GeneralRewardWeights, final_response, mixed_reward, rule_reward
+
+RULES = RewardWeights(accuracy=1.0, format=0.2, language=0.1)
+GENERAL = GeneralRewardWeights(helpful=1.0, safety=0.5, format=0.2, language=0.1)
+SUM = Problem(id="s", domain="math", grader="math", source="chain", language="en", prompt="1+1", answer="2")
+ASK = Problem(
+    id="g", domain="general", grader="instruction", source="constraints", language="en", prompt="Hi", answer="Hi"
+)
+
+
+def completion(text: str) -> Completion:
+    return Completion(tokens=(1,), logprobs=(0.0,), text=text, truncated=False)
+
+
+class RecordingModel:
+    """Stands where a reward model stands; scores 0, whose sigmoid is one half, and remembers what it read."""
+
+    seen: ClassVar[dict[str, list[str]]] = {}
+
+    def __init__(self, checkpoint):
+        self.name = checkpoint.name
+
+    def score(self, prompts, responses):
+        self.seen[self.name] = list(responses)
+        return [0.0] * len(responses)
+
+
+def test_a_rule_reward_is_the_weighted_sum_of_its_parts():
+    right, wrong = completion(write_completion("1+1=2 yes", "2")), completion("<answer>3</answer>")
+    scored = rule_reward(RULES)([SUM, SUM], [right, wrong])
+    assert scored[0].total == pytest.approx(1.0 + 0.2 + 0.1)
+    assert scored[1].total == 0.0
+    assert scored[0].parts == {"accuracy": 1.0, "format": 1.0, "language": 1.0}
+
+
+def test_general_prompts_go_to_the_reward_models_and_problems_to_the_rules(monkeypatch, tmp_path):
+    monkeypatch.setattr("stages.training.reward_model.RewardModel", RecordingModel)
+    text = write_completion("be polite", "Hi", "Here: ")
+    scored = mixed_reward(RULES, GENERAL, tmp_path)([ASK, SUM], [completion(text), completion(text)])
+    # 1.0 * 0.5 + 0.5 * 0.5 + 0.2 + 0.1
+    assert scored[0].total == pytest.approx(1.05)
+    assert set(scored[0].parts) == {"helpful", "safety", "format", "language"}
+    assert set(scored[1].parts) == {"accuracy", "format", "language"}
+    # Helpful sees the final answer only, safety the whole response.
+    assert RecordingModel.seen == {"helpful": ["Here: Hi"], "safety": [text]}
+
+
+def test_the_final_response_has_no_thought_and_no_tags():
+    assert final_response(write_completion("secret", "42", "So: ")) == "So: 42"
+    assert grpo_rewards.final_response("<think>never closed") == ""

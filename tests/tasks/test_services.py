@@ -1,0 +1,62 @@
+"""The local servers start once, say which port is taken, and stop without touching anything else."""
+
+import json
+import os
+import socket
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tasks.services import FOLDER, ServiceError, all_services, check_ports, down, fetch, mlflow_url, port, running, up
+
+
+def free_port() -> int:
+    """A port nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("value", ["http", "80", "70000", "-1", ""])
+def test_a_port_that_is_none_is_named_with_its_variable(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("R1_MLFLOW_PORT", value)
+    with pytest.raises(ServiceError, match=r"R1_MLFLOW_PORT=.* is no port"):
+        port("R1_MLFLOW_PORT", 5000)
+
+
+def test_a_port_in_use_names_the_port_and_the_variable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        taken = other.getsockname()[1]
+        monkeypatch.setenv("R1_MLFLOW_PORT", str(taken))
+        with pytest.raises(ServiceError, match=rf"port {taken} for mlflow is in use.*export R1_MLFLOW_PORT="):
+            check_ports(all_services(tmp_path)[:1])
+
+
+def test_a_pid_that_now_belongs_to_another_process_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / FOLDER).mkdir()
+    us = psutil.Process(os.getpid())
+    record = tmp_path / FOLDER / "worker.json"
+    record.write_text(json.dumps({"pid": us.pid, "started": us.create_time() - 1000}))  # same number, older process
+    assert running(tmp_path, "worker") is None
+    down(tmp_path)  # would end this test run if it went by the number alone
+    assert not record.exists()
+
+
+@pytest.mark.slow
+def test_up_twice_starts_once_and_down_stops_all_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("R1_MLFLOW_PORT", str(free_port()))
+    monkeypatch.setenv("R1_PREFECT_PORT", str(free_port()))
+    up(tmp_path)
+    try:
+        first = {service.name: running(tmp_path, service.name) for service in all_services(tmp_path)}
+        assert all(first.values()) and all(service.is_healthy() for service in all_services(tmp_path))
+        tree = [p for process in first.values() if process for p in [process, *process.children(recursive=True)]]
+        up(tmp_path)
+        assert {name: running(tmp_path, name) for name in first} == first
+    finally:
+        down(tmp_path)
+    assert not [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+    assert fetch(f"{mlflow_url()}/health") is None

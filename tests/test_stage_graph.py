@@ -1,0 +1,78 @@
+"""dvc.yaml, params.yaml, the profiles and the stages' code agree with each other."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.config import ParamsError, load_params, stage_config
+from stages.contract.check_params import check_params, stage_names
+from stages.contract.fingerprint import read_code
+
+ROOT = Path(__file__).parents[1]
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+NOT_COMPUTING = {"stages/config.py"}
+"""Checks parameters; what they are is a dependency of its own."""
+
+
+def definition(name: str) -> dict:
+    return GRAPH[name].get("do", GRAPH[name])
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_a_stage_depends_on_all_the_code_it_imports_and_on_no_other_module(name):
+    code = {path.relative_to(ROOT).as_posix() for path in read_code(f"stages.{name}", ROOT).files}
+    code = {path for path in code if not path.endswith("__init__.py")} - NOT_COMPUTING
+    declared = [path for path in definition(name)["deps"] if path.startswith("stages/")]
+    missing = [path for path in sorted(code) if not any(path == dep or path.startswith(f"{dep}/") for dep in declared)]
+    unused = [dep for dep in declared if not any(path == dep or path.startswith(f"{dep}/") for path in code)]
+    assert (missing, unused) == ([], [])
+
+
+@pytest.mark.parametrize("name", GRAPH)
+def test_a_stage_reads_its_own_params_block_and_the_seed_and_never_persists(name):
+    stage = definition(name)
+    assert {key.split(".")[0] for key in stage["params"]} == {"seed", name}
+    assert all(isinstance(out, str) for out in stage["outs"])  # a mapping would be `persist: true` or the like
+    assert stage["outs"][0].startswith(f"artifacts/{name}")
+
+
+def test_the_stages_of_the_graph_are_the_modules_that_are_steps():
+    assert sorted(GRAPH) == stage_names()
+
+
+@pytest.mark.parametrize("path", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_is_a_complete_and_valid_params_file(path):
+    check_params(path)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("learning_rat", 1e-4, r"stage2_reasoning_rl.grpo.learning_rat: unknown key .* did you mean learning_rate"),
+        ("learning_rate", "fast", r"stage2_reasoning_rl.grpo.learning_rate: found 'fast'"),
+        ("group_size", 1, r"stage2_reasoning_rl.grpo.group_size: found 1; input should be greater than 1"),
+    ],
+)
+def test_a_wrong_number_in_params_yaml_is_named_with_its_key_and_what_is_allowed(key, value, message):
+    from stages.stage2_reasoning_rl import Config
+
+    params = load_params(ROOT / "profiles" / "tiny.yaml")
+    params["stage2_reasoning_rl"]["grpo"] = {**params["stage2_reasoning_rl"]["grpo"], key: value}
+    with pytest.raises(ParamsError, match=message):
+        stage_config(Config, "stage2_reasoning_rl", params)
+
+
+def test_an_unknown_block_is_refused(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text((ROOT / "profiles" / "tiny.yaml").read_text() + "\nstage9_magic: {}\n")
+    with pytest.raises(ParamsError, match="stage9_magic: unknown block; allowed: seed, evaluate"):
+        check_params(path)
+
+
+def test_every_evaluated_checkpoint_is_the_artifact_of_a_stage():
+    params = load_params(ROOT / "profiles" / "tiny.yaml")
+    for folder in params["evaluate"]["checkpoints"].values():
+        assert folder.split("/")[0] in GRAPH
+    assert list(params["evaluate"]["checkpoints"]) == params["report"]["checkpoints"]

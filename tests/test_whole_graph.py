@@ -1,0 +1,152 @@
+"""The whole graph on the smoke profile: by plain DVC, and through Prefect, with the same result.
+
+Slow on purpose and kept to one run each. Real stages, a real DVC repository, a real MLflow store, a
+real Prefect server; only the numbers are small.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+CHECKPOINTS = {"base", "R1-Zero", "Dev1", "Dev2", "Dev3", "R1", "student-small", "R1-Distill-small"}
+pytestmark = pytest.mark.slow
+
+
+def clone(into: Path) -> Path:
+    """The repository's files as they are now, in a git and DVC repository of their own, on the smoke profile."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\n")
+    for name in filter(None, names):
+        # prefect.toml points at the servers of `make up`; a flow here is to start a server of its own.
+        if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock", "prefect.toml")):
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, into / name)
+    shutil.copy(ROOT / "profiles" / "smoke.yaml", into / "params.yaml")
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=t", "-c", "user.email=t@t", "commit", "-qm", "start"],
+    ):
+        subprocess.run(["git", *command], cwd=into, check=True)
+    return into
+
+
+def run(root: Path, *command: str, **environment: str) -> str:
+    """What ``command`` printed; fails the test with it if it fails."""
+    bin_folder = str(Path(sys.executable).parent)
+    env = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("R1_", "MLFLOW_", "PREFECT_"))},
+        "PATH": bin_folder + os.pathsep + os.environ["PATH"],
+        "DVC_NO_ANALYTICS": "1",
+        "PREFECT_HOME": str(root / ".prefect"),
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        **environment,
+    }
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    return done.stdout + done.stderr
+
+
+def run_flow(root: Path) -> str:
+    return run(root, sys.executable, "-c", "from flows.r1_pipeline import r1_pipeline; r1_pipeline()")
+
+
+def set_param(root: Path, value: float) -> None:
+    path = root / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["stage4_general_rl"]["grpo"]["learning_rate"] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
+
+
+@pytest.fixture(scope="module")
+def by_dvc(tmp_path_factory) -> Path:
+    root = clone(tmp_path_factory.mktemp("by_dvc"))
+    run(root, "dvc", "repro")
+    return root
+
+
+@pytest.fixture(scope="module")
+def by_flow(tmp_path_factory) -> Path:
+    root = clone(tmp_path_factory.mktemp("by_flow"))
+    run_flow(root)
+    return root
+
+
+def test_plain_dvc_makes_every_checkpoint_and_a_report_that_needs_no_network(by_dvc):
+    for name in ("stage0_r1_zero", "stage2_reasoning_rl", "stage4_general_rl", "stage5_distillation/small"):
+        assert (by_dvc / "artifacts" / name / "model.safetensors").is_file()
+    report = (by_dvc / "artifacts" / "report" / "report.html").read_text()
+    assert all(label in report for label in CHECKPOINTS)
+    assert len(report) < 10_000_000
+
+
+def test_the_flow_leaves_the_same_lock_file_as_plain_dvc(by_dvc, by_flow):
+    assert (by_flow / "dvc.lock").read_text() == (by_dvc / "dvc.lock").read_text()
+
+
+def test_a_second_flow_finds_every_stage_up_to_date(by_flow):
+    before = (by_flow / "dvc.lock").read_bytes()
+    printed = run_flow(by_flow)
+    assert "] published" not in printed  # what a stage says when it has worked
+    assert (by_flow / "dvc.lock").read_bytes() == before
+
+
+def test_a_changed_number_remakes_what_depends_on_it_and_changing_it_back_trains_nothing(by_flow):
+    original = (by_flow / "dvc.lock").read_text()
+    value = yaml.safe_load((by_flow / "params.yaml").read_text())["stage4_general_rl"]["grpo"]["learning_rate"]
+    set_param(by_flow, value * 2)
+    printed = run_flow(by_flow)
+    worked = {line.split("]")[0].split("[")[-1] for line in printed.splitlines() if "] published" in line}
+    assert worked == {"stage4_general_rl", "evaluate@R1", "report"}
+    set_param(by_flow, value)
+    assert "] published" not in run_flow(by_flow)
+    assert (by_flow / "dvc.lock").read_text() == original
+
+
+def test_mlflow_knows_every_checkpoint_by_the_papers_name_and_the_way_from_r1_to_the_base(by_flow):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{by_flow / 'mlflow.db'}")
+    assert {model.name for model in client.search_registered_models()} >= CHECKPOINTS
+
+    def parents(name: str) -> set[str]:
+        version = client.search_model_versions(f"name='{name}'")[-1]
+        models = client.get_run(version.run_id).inputs.model_inputs
+        return {client.get_logged_model(model.model_id).name for model in models} - {name}
+
+    assert parents("R1") == {"Dev3"}
+    assert "base" in parents("Dev3")  # from the base again, not from Dev2
+    assert parents("Dev2") == {"Dev1"}
+    assert parents("Dev1") == parents("R1-Zero") == {"base"}
+    problems = json.loads((by_flow / "artifacts" / "stage4_general_rl" / "provenance.json").read_text())["inputs"]
+    r1 = client.get_run(client.search_model_versions("name='R1'")[0].run_id)
+    assert problems["problems"]["md5"] in {one.dataset.digest for one in r1.inputs.dataset_inputs}
+
+
+@pytest.mark.skipif(not SHARED.is_dir(), reason="the public data sets are not on this machine")
+def test_the_same_graph_runs_to_its_end_on_gsm8k_and_mbpp(tmp_path):
+    root = clone(tmp_path)
+    params = yaml.safe_load((root / "params.yaml").read_text())
+    gsm8k, mbpp = str(SHARED / "gsm8k"), str(SHARED / "mbpp" / "mbpp.jsonl")
+    params["stage0_problems"]["files"] = [
+        {"path": f"{gsm8k}/train.jsonl", "layout": "gsm8k", "split": "train", "limit": 20},
+        {"path": f"{gsm8k}/test.jsonl", "layout": "gsm8k", "split": "eval", "limit": 10},
+        {"path": mbpp, "layout": "mbpp", "split": "train", "limit": 10},
+    ]
+    params["stage0_problems"].update(max_prompt_tokens=800, max_bad_rows=0.2)
+    (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
+    run(root, "dvc", "repro")
+    counts = json.loads((root / "metrics" / "stage0_problems.json").read_text())
+    # 74 puzzles and 20 from GSM8K at least, before those the base model solves are dropped.
+    assert counts["problems/train"] + counts["problems/too_easy"] + counts["problems/contaminated"] >= 74 + 20
+    asked = [json.loads(line) for line in (root / "artifacts" / "evaluate" / "R1" / "completions.jsonl").open()]
+    assert sum(row["source"] == "gsm8k" for row in asked) == 2 * 10
