@@ -1,0 +1,74 @@
+# One command each; `make` lists them. PYTHON is the interpreter the environment is made from (3.11),
+# VENV where it goes. Ports: R1_PREFECT_PORT, R1_MLFLOW_PORT.
+PYTHON ?= python3.11
+VENV ?= .venv
+R1_PREFECT_PORT ?= 4200
+R1_MLFLOW_PORT ?= 5000
+BIN := $(abspath $(VENV))/bin
+RUN := $(BIN)/python -m
+
+export R1_PREFECT_PORT R1_MLFLOW_PORT
+export PATH := $(BIN):$(PATH)
+export PREFECT_API_URL := http://127.0.0.1:$(R1_PREFECT_PORT)/api
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup ready up down status deploy demo test check profile report clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
+
+setup: $(VENV)/.installed  ## the environment (again: no effect until a dependency changes)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), sys.version' \
+	  || { echo "Python 3.11 is needed: make setup PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+ready: setup  # git, DVC, dvc.yaml and params.yaml are fit for a run; a fresh clone gets its .dvc here
+	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 \
+	  || { echo "no git repository here. Run: git init && git add -A && git commit -m start"; exit 2; }
+	@$(RUN) tasks.preflight
+
+up: setup  ## start MLflow, Prefect and a worker on loopback, wait until they answer
+	@$(RUN) tasks.services up
+
+down: setup  ## stop what `make up` started, and nothing else
+	@$(RUN) tasks.services down
+
+status: setup  ## what is running, and where
+	@$(RUN) tasks.services status
+
+deploy: up  ## tell Prefect the flows and their parameters
+	@$(RUN) prefect --no-prompt deploy --all >.services/deploy.log 2>&1 || { cat .services/deploy.log; exit 1; }
+	@echo "deployed r1-pipeline/full, r1-zero/full, r1-distillation/full, r1-stage/one"
+
+demo: ready deploy  ## the whole pipeline on this machine, from nothing to the report
+	@$(RUN) tasks.watch r1-pipeline/full
+
+test: check  ## checks, then all tests, with one run of the whole graph on the smoke profile
+	$(RUN) pytest
+
+check: setup  ## format, lint, types, import contract
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy flows tasks stages
+	$(BIN)/lint-imports
+
+profile:  ## make profile P=smoke: choose the parameters of the next run
+	@test -n "$(P)" && test -f "profiles/$(P).yaml" \
+	  || { echo "no profile '$(P)'. There are:" $(basename $(notdir $(wildcard profiles/*.yaml)))"; use: make profile P=NAME"; exit 2; }
+	@cp "profiles/$(P).yaml" params.yaml && echo "params.yaml is now the profile $(P)"
+
+report:  ## where the report is
+	@test -f artifacts/report/report.html && echo "file://$(abspath artifacts/report/report.html)" \
+	  || { echo "no report yet. Run: make demo"; exit 2; }
+
+clean: down  ## remove work folders, logs and the servers' data; artifacts, DVC's cache and dvc.lock stay
+	rm -rf work .services .prefect mlflow.db mlartifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
