@@ -37,8 +37,6 @@ class Config(StageConfig):
     """Completions a problem. The paper: 64 (AIME, GPQA), 16 (MATH, Codeforces), 8 (LiveCodeBench)."""
     problems_per_benchmark: int = Field(ge=1)
     """At most so many problems of each benchmark; the same ones for every checkpoint."""
-    search_sources: tuple[str, ...]
-    """Problem sources that need a search; reported together as ``search``, where tries are looked for."""
     sampling: SamplingSettings
     behaviour: BehaviourSettings
     bootstrap: BootstrapSettings
@@ -75,7 +73,7 @@ def _ask(config: Config, checkpoint: Path, asked: Sequence[Problem], seed: int) 
 def _scores(config: Config, records: Sequence[ScoredCompletion], seed: int) -> dict[str, Any]:
     """The content of scores.json: by benchmark (with ``search`` and ``all``), by source, and the word rates."""
     sets = {name: [one for one in records if one.benchmark == name] for name in BENCHMARKS}
-    sets["search"] = [one for one in records if one.source in config.search_sources]
+    sets["search"] = [one for one in records if one.source in config.behaviour.search_sources]
     sets["all"] = list(records)
     sources = {name: [one for one in records if one.source == name] for name in sorted({r.source for r in records})}
 
@@ -86,7 +84,7 @@ def _scores(config: Config, records: Sequence[ScoredCompletion], seed: int) -> d
     return {
         "benchmarks": summaries(sets),
         "sources": summaries(sources),
-        "search_sources": list(config.search_sources),
+        "search_sources": list(config.behaviour.search_sources),
         "reflective_words_per_1000_tokens": words,
     }
 

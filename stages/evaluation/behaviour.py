@@ -74,6 +74,8 @@ class BehaviourSettings(BaseModel):
     """Phrases of giving a line of thought up."""
     alternatives: tuple[str, ...]
     """Phrases of turning to another approach."""
+    search_sources: tuple[str, ...] = ()
+    """Problem sources that need a search; reported together as ``search``, where tries are looked for."""
     reflective_words: tuple[str, ...] = REFLECTIVE_WORDS
     """Words counted one by one; the paper's ten by default."""
     mixing_threshold: float = Field(default=0.95, gt=0, le=1)

@@ -10,21 +10,16 @@ from pathlib import Path
 from statistics import fmean, pstdev
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import Behaviour, BehaviourSettings, mean_behaviour, measure_behaviour
 from stages.rollouts.sampler import Completion
-from stages.training.trainer_callbacks import TrainingDivergedError
 
 if TYPE_CHECKING:
-    from stages.run import StageRun
     from stages.training.grpo import GRPOSettings, RewardFunction, Scored
 
 TRL_NAMES = {
     "reward": "reward/total",
     "entropy": "completion/entropy",
-    "frac_reward_zero_std": "group/zero_variance",
     "kl": "kl",
     "clip_ratio/region_mean": "clip_share",
     "loss": "loss",
@@ -41,6 +36,8 @@ SHOWN_FIRST = (
     "completion/entropy",
 )
 """What the progress line shows."""
+EQUAL = 1e-6
+"""Rewards closer than this are equal."""
 OURS = "ours/"
 """Marks metrics that are ours already on their way through TRL's log."""
 
@@ -95,8 +92,15 @@ class GroupLog:
             chosen = [length for length, is_right in zip(lengths, right, strict=True) if is_right == wanted]
             if chosen:
                 found[f"completion/mean_tokens_{name}"] = fmean(chosen)
+        found["group/zero_variance"] = self._zero_variance([one.total for one in scored])
         found["completion/truncated"] = fmean(completion.truncated for completion in sampled)
         return found | self._behaviours(problems, sampled)
+
+    def _zero_variance(self, totals: Sequence[float]) -> float:
+        """Share of groups whose rewards are all equal. Ours: TRL compares in fp32 and finds none."""
+        size = self._settings.group_size
+        groups = [totals[first : first + size] for first in range(0, len(totals), size)]
+        return fmean(max(group) - min(group) < EQUAL for group in groups)
 
     def _behaviours(self, problems: Sequence[Problem], sampled: Sequence[Completion]) -> dict[str, float]:
         measured: list[Behaviour] = [
@@ -118,7 +122,7 @@ class GroupLog:
         search = [
             (one, completion)
             for one, problem, completion in zip(measured, problems, sampled, strict=True)
-            if problem.source in ("countdown", "equation")
+            if problem.source in self._behaviour.search_sources
         ]
         if search:
             found["search/rejected_tries"] = fmean(one.rejected_tries for one, _ in search)
@@ -151,46 +155,9 @@ class GroupLog:
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def renamed(logs: Mapping[str, Any]) -> dict[str, float]:
+def name_group_metrics(logs: Mapping[str, Any]) -> dict[str, float]:
     """TRL's log under our names, ours without their mark, the ones people read first in front."""
     ours = {name.removeprefix(OURS): float(value) for name, value in logs.items() if name.startswith(OURS)}
     theirs = {TRL_NAMES[name]: float(value) for name, value in logs.items() if name in TRL_NAMES and value is not None}
     found = theirs | ours
     return {name: found[name] for name in (*SHOWN_FIRST, *found) if name in found}
-
-
-class LogGroups(TrainerCallback):
-    """Passes each optimizer step to the stage."""
-
-    def __init__(self, stage: "StageRun", first_step: int) -> None:
-        """``first_step`` is added to the trainer's steps."""
-        self._stage, self._first_step = stage, first_step
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: Mapping[str, float] | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """Log one step.
-
-        Raises:
-            TrainingDivergedError: the loss or the gradient is no longer a number.
-        """
-        if logs is None or "loss" not in logs:
-            return
-        metrics = renamed(logs)
-        for name in ("loss", "grad_norm"):
-            if not abs(metrics[name]) < float("inf"):
-                raise TrainingDivergedError(
-                    f"step {state.global_step}: {name} is {metrics[name]}; lower grpo.learning_rate or max_grad_norm"
-                )
-        total = self._first_step + args.max_steps
-        self._stage.log(self._first_step + state.global_step, metrics, total)
-
-    @staticmethod
-    def last(history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-        """The last step's metrics as final metrics."""
-        return renamed(next(logs for logs in reversed(history) if "loss" in logs))

@@ -47,6 +47,8 @@ class GRPOSettings(BaseModel):
     """Optimizer steps on completions sampled at once; 1 is on-policy. The paper: 16."""
     learning_rate: float = Field(gt=0)
     """The paper: 3e-6 for 671B parameters; a million parameters need about 1e-4."""
+    min_learning_rate_ratio: float = Field(ge=0, le=1)
+    """The learning rate falls to this share of itself along a cosine; 1 keeps it constant."""
     warmup_steps: int = Field(ge=0)
     max_grad_norm: float = Field(gt=0)
     loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
@@ -100,19 +102,15 @@ def train_grpo(
     if settings.lora and settings.reference_refresh_steps:
         raise ValueError(f"{stage.name}: reference_refresh_steps with lora is not possible in TRL 1.16; set it to 0")
 
-    from transformers import PrinterCallback
-
     from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
-    from stages.training.group_log import GroupLog, LogGroups
+    from stages.training.group_log import GroupLog, name_group_metrics
     from stages.training.group_trainer import GroupTrainer, rollout
     from stages.training.lora import lora_config, merge_lora
-    from stages.training.supervised import last_whole_checkpoint
-    from stages.training.trainer_callbacks import SaveAndStop, saving_on_sigterm
+    from stages.training.training_run import train_to_end
 
     tokenizer = load_tokenizer(policy)
     model = load_policy(policy)
     log = GroupLog(problems, reward, behaviour, work / "groups.jsonl", settings, first_step)
-    save_and_stop = SaveAndStop()
     trainer = GroupTrainer(
         model=model,
         reward_funcs=log.reward,
@@ -122,15 +120,11 @@ def train_grpo(
         rollout_func=rollout(_sampling(settings.sampling, model, tokenizer, stage.seed, settings.group_size)),
         micro_batch_size=settings.micro_batch_size,
         peft_config=lora_config(settings.lora, "CAUSAL_LM") if settings.lora else None,
-        callbacks=[LogGroups(stage, first_step), save_and_stop],
     )
-    trainer.remove_callback(PrinterCallback)
-    checkpoint = last_whole_checkpoint(work)
-    with saving_on_sigterm(save_and_stop):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    metrics = train_to_end(trainer, stage, rename=name_group_metrics, first_step=first_step)
     save_checkpoint(merge_lora(trainer.model), tokenizer, out)
     log.publish(out / "groups.jsonl")
-    return LogGroups.last(trainer.state.log_history)
+    return metrics
 
 
 def _trl_arguments(settings: GRPOSettings, seed: int, work: Path) -> Any:
@@ -146,7 +140,8 @@ def _trl_arguments(settings: GRPOSettings, seed: int, work: Path) -> Any:
         steps_per_generation=settings.steps_per_rollout,
         num_generations=settings.group_size,
         learning_rate=settings.learning_rate,
-        lr_scheduler_type="constant_with_warmup",
+        lr_scheduler_type="cosine_with_min_lr",
+        lr_scheduler_kwargs={"min_lr_rate": settings.min_learning_rate_ratio},
         warmup_steps=settings.warmup_steps,
         max_grad_norm=settings.max_grad_norm,
         loss_type=settings.loss,

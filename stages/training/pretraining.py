@@ -6,6 +6,7 @@ another into blocks, as web text is. Ours; the paper starts from DeepSeek-V3-Bas
 
 import itertools
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from stages.data.chat_format import END, render_prompt
 from stages.data.problems import Problem
 from stages.models.checkpoints import save_checkpoint
 from stages.run import StageRun
-from stages.training.supervised import train_to_end
+from stages.training.supervised import name_metrics
 
 if TYPE_CHECKING:
     import torch
@@ -143,6 +144,8 @@ def pretrain(
     import torch
     from transformers import Trainer
 
+    from stages.training.training_run import train_to_end
+
     if tokenizer is None:
         tokenizer, documents = _train_tokenizer(settings, documents)
     torch.manual_seed(stage.seed)
@@ -152,7 +155,7 @@ def pretrain(
     blocks = packed_blocks(tokenizer, documents, steps * settings.batch_size, settings.block_tokens)
     arguments = _arguments(settings, steps, stage)
     trainer = Trainer(model=model, args=arguments, train_dataset=blocks, data_collator=_collate)
-    train_to_end(trainer, stage, area="pretraining")
+    train_to_end(trainer, stage, rename=partial(name_metrics, area="pretraining"))
     loss = heldout_loss(model, packed_blocks(tokenizer, heldout, 64, settings.block_tokens))
     save_checkpoint(model, tokenizer, out)
     return {"heldout/loss": loss, "train/tokens": float(steps * settings.batch_size * settings.block_tokens)}

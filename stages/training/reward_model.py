@@ -11,6 +11,7 @@ pointwise score is the probability that the response is safe.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from stages.training.supervised import (
     example_counts,
     in_training_order,
     keep_short,
-    train_to_end,
+    name_metrics,
     trainer_arguments,
 )
 
@@ -130,11 +131,13 @@ def train_pairwise(
     Raises:
         ValueError: no pair fits into ``max_tokens``.
     """
+    from stages.training.training_run import train_to_end
+
     tokenizer, scorer = _start(settings, init, stage)
     encoded = [encode_preference(tokenizer, preference) for preference in preferences]
     rows = keep_short(encoded, settings.max_tokens)
     trainer = build_pairwise_trainer(settings, scorer, tokenizer, rows, seed=stage.seed, folder=stage.work / "helpful")
-    metrics = train_to_end(trainer, stage, area="helpful")
+    metrics = train_to_end(trainer, stage, rename=partial(name_metrics, area="helpful"))
     save_checkpoint(merge_lora(trainer.model), tokenizer, out, stored_dtype(init))
     return {**metrics, **example_counts("helpful", trainer, num_kept=len(rows), num_all=len(encoded))}
 
@@ -156,11 +159,13 @@ def train_pointwise(
     Raises:
         ValueError: no response fits into ``max_tokens``.
     """
+    from stages.training.training_run import train_to_end
+
     tokenizer, scorer = _start(settings, init, stage)
     encoded = [encode_safety_label(tokenizer, label) for label in labels]
     rows = keep_short(encoded, settings.max_tokens)
     trainer = build_pointwise_trainer(settings, scorer, tokenizer, rows, seed=stage.seed, folder=stage.work / "safety")
-    metrics = train_to_end(trainer, stage, area="safety", first_step=first_step)
+    metrics = train_to_end(trainer, stage, rename=partial(name_metrics, area="safety"), first_step=first_step)
     save_checkpoint(merge_lora(trainer.model), tokenizer, out, stored_dtype(init))
     return {**metrics, **example_counts("safety", trainer, num_kept=len(rows), num_all=len(encoded))}
 
@@ -226,7 +231,8 @@ def build_pointwise_trainer(
         model=scorer,
         args=TrainingArguments(**trainer_arguments(settings, num_examples=len(rows), seed=seed, folder=folder)),
         data_collator=collate,
-        train_dataset=in_training_order(rows, settings, seed),
+        # Refusals are short: batches of similar length would be batches of one class.
+        train_dataset=in_training_order(rows, settings, seed, window_batches=1),
         processing_class=tokenizer,
     )
 

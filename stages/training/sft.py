@@ -10,6 +10,7 @@ because half a thought teaches never to end.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,8 @@ from stages.training.supervised import (
     example_counts,
     in_training_order,
     keep_short,
+    name_metrics,
     num_steps,
-    train_to_end,
     trainer_arguments,
 )
 
@@ -61,6 +62,8 @@ def train_sft(
     """
     from transformers import set_seed
 
+    from stages.training.training_run import train_to_end
+
     set_seed(stage.seed)  # adapters start at random
     tokenizer = load_tokenizer(init)
     encoded = [encode_trace(tokenizer, trace) for trace in traces]
@@ -75,7 +78,7 @@ def train_sft(
         seed=stage.seed,
         folder=stage.work / "sft",
     )
-    metrics = train_to_end(trainer, stage, area="train")
+    metrics = train_to_end(trainer, stage, rename=partial(name_metrics, area="train"))
     save_checkpoint(merge_lora(trainer.model), tokenizer, out, stored_dtype(init))
     return {**metrics, **example_counts("train", trainer, num_kept=len(rows), num_all=len(encoded))}
 

@@ -1,4 +1,4 @@
-"""What all supervised training shares: settings, order of examples, trainer arguments, resuming.
+"""What all supervised training shares: settings, order of examples, trainer arguments, metric names.
 
 In: settings and tokenized examples. Out: a trained trainer. SFT (``sft.py``) and both reward models
 (``reward_model.py``) go through here, so a setting means the same in each.
@@ -7,7 +7,6 @@ Ours, not the paper's: examples of similar length share a batch. The order is wo
 for all epochs as one list, so that it depends on the seed alone and a resumed run continues in it.
 """
 
-import json
 import logging
 import random
 from collections.abc import Mapping, Sequence
@@ -22,11 +21,20 @@ if TYPE_CHECKING:
     from datasets import Dataset
     from transformers import Trainer
 
-    from stages.run import StageRun
-
 logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row", bound=Mapping[str, list[Any]])
+
+METRIC_NAMES = {
+    "loss": "loss",
+    "learning_rate": "learning_rate",
+    "grad_norm": "grad_norm",
+    "mean_token_accuracy": "token_accuracy",
+    "entropy": "entropy",
+    "accuracy": "pair_accuracy",
+    "margin": "margin",
+}
+"""Trainer's name -> ours. Anything else it reports is a duration or a rate, and would differ between two equal runs."""
 
 WINDOW_BATCHES = 50
 """Batches sorted by length together (as in transformers' LengthGroupedSampler): little padding, still random."""
@@ -73,19 +81,22 @@ class SupervisedSettings(BaseModel):
         return self
 
 
-def length_grouped_order(lengths: Sequence[int], *, epochs: int, batch_size: int, seed: int) -> list[int]:
+def length_grouped_order(
+    lengths: Sequence[int], *, epochs: int, batch_size: int, seed: int, window_batches: int = WINDOW_BATCHES
+) -> list[int]:
     """Row numbers of all epochs in training order, each row ``epochs`` times; no rows give an empty list.
 
-    Shuffled epochs are cut into windows of ``WINDOW_BATCHES`` batches; inside a window rows are sorted
-    by length and whole batches shuffled again. Only the very last batch may be short.
+    Shuffled epochs are cut into windows of ``window_batches`` batches; inside a window rows are sorted
+    by length and whole batches shuffled again; a window of one batch leaves what is in it to chance.
+    Only the very last batch may be short.
     """
     generator = random.Random(seed)
     stream: list[int] = []
     for _ in range(epochs):
         stream.extend(generator.sample(range(len(lengths)), len(lengths)))
     order: list[int] = []
-    for start in range(0, len(stream), WINDOW_BATCHES * batch_size):
-        window = sorted(stream[start : start + WINDOW_BATCHES * batch_size], key=lambda row: lengths[row])
+    for start in range(0, len(stream), window_batches * batch_size):
+        window = sorted(stream[start : start + window_batches * batch_size], key=lambda row: lengths[row])
         whole = len(window) - len(window) % batch_size
         batches = [window[first : first + batch_size] for first in range(0, whole, batch_size)]
         generator.shuffle(batches)
@@ -113,12 +124,16 @@ def _row_tokens(row: Mapping[str, list[Any]]) -> int:
     return max(len(tokens) for tokens in row.values())
 
 
-def in_training_order(rows: Sequence[Row], settings: SupervisedSettings, seed: int) -> "Dataset":
+def in_training_order(
+    rows: Sequence[Row], settings: SupervisedSettings, seed: int, window_batches: int = WINDOW_BATCHES
+) -> "Dataset":
     """All epochs of ``rows`` one after another, in the order they are trained on."""
     from datasets import Dataset
 
     lengths = [_row_tokens(row) for row in rows]
-    order = length_grouped_order(lengths, epochs=settings.epochs, batch_size=settings.batch_size, seed=seed)
+    order = length_grouped_order(
+        lengths, epochs=settings.epochs, batch_size=settings.batch_size, seed=seed, window_batches=window_batches
+    )
     return Dataset.from_list(list(rows)).select(order)
 
 
@@ -174,44 +189,6 @@ def trainer_arguments(settings: SupervisedSettings, *, num_examples: int, seed: 
     }
 
 
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest resumable checkpoint in ``folder``, or None; half-written ones are passed over.
-
-    transformers writes ``trainer_state.json`` last, so a checkpoint whose state can be read is whole.
-    """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next((path for path in found if _state_is_readable(path / "trainer_state.json")), None)
-
-
-def _state_is_readable(path: Path) -> bool:
-    try:
-        return "global_step" in json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-
-
-def train_to_end(trainer: "Trainer", stage: "StageRun", *, area: str, first_step: int = 0) -> dict[str, float]:
-    """Train from the last checkpoint in the trainer's folder, or from the start; metrics of the last step.
-
-    A run that had already ended trains nothing and returns the same metrics.
-
-    Raises:
-        SystemExit: with 143 after SIGTERM, once the trainer has saved.
-        TrainingDivergedError: the loss or the gradient is no longer a number.
-    """
-    from transformers import PrinterCallback
-
-    from stages.training.trainer_callbacks import LogToStage, SaveAndStop, name_metrics, saving_on_sigterm
-
-    save_and_stop = SaveAndStop()
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(LogToStage(stage, area, first_step))
-    trainer.add_callback(save_and_stop)
-    assert trainer.args.output_dir, "trainer_arguments sets output_dir"
-    checkpoint = last_whole_checkpoint(Path(trainer.args.output_dir))
-    if checkpoint is not None:
-        stage.note(f"{area}: resuming from {checkpoint.name}")
-    with saving_on_sigterm(save_and_stop):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
-    last = next(logs for logs in reversed(trainer.state.log_history) if "loss" in logs)
-    return name_metrics(last, area)
+def name_metrics(logs: Mapping[str, Any], area: str) -> dict[str, float]:
+    """``logs`` of a trainer as ``<area>/<metric>``."""
+    return {f"{area}/{ours}": float(logs[theirs]) for theirs, ours in METRIC_NAMES.items() if theirs in logs}

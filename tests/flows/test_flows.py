@@ -16,6 +16,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, FlowRunFilter, FlowRunFilterId
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.settings import PREFECT_API_URL
 
 from tasks.pipeline import pipeline_run
 from tests.toy_repo import REAL_SHAPE, make_toy_repo, run, set_param
@@ -196,7 +197,8 @@ def start_flow(toy: Path) -> subprocess.Popen[bytes]:
     """A flow run in a process of its own, whose stage ``base`` sleeps; returns when the stage is running."""
     set_param(toy, "base", x=9, sleep=60)
     code = "from tests.flows.test_flows import toy_flow; toy_flow()"
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
+    # with the server of these tests; without, the flow would start one of its own, which is not ours to stop
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "PREFECT_API_URL": PREFECT_API_URL.value()}
     (toy / "running").unlink(missing_ok=True)
     process = subprocess.Popen([sys.executable, "-c", code], cwd=toy, env=env)
     wait_until((toy / "running").exists, seconds=60)

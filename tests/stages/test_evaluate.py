@@ -16,9 +16,9 @@ CONFIG = evaluate.Config(
     checkpoints={"base": "stage0_base_model"},
     k=4,
     problems_per_benchmark=10,
-    search_sources=("countdown",),
     sampling=SamplingSettings(sampler="transformers", temperature=0.6, top_p=0.95, max_tokens=64, batch_prompts=8),
     behaviour=BehaviourSettings(
+        search_sources=("countdown",),
         rejected_tries=(r"[<>]-?\d+ no\b",),
         accepted_tries=(r"=\d+ yes\b",),
         self_checks=(),

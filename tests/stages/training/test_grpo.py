@@ -25,6 +25,7 @@ SETTINGS = GRPOSettings(
     group_size=4,
     steps_per_rollout=1,
     learning_rate=1e-2,
+    min_learning_rate_ratio=1.0,
     warmup_steps=0,
     max_grad_norm=1.0,
     loss="grpo",

@@ -4,6 +4,7 @@ import json
 import math
 import random
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ from pydantic import ValidationError
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from stages.run import StageRun
-from stages.training.supervised import SupervisedSettings, last_whole_checkpoint, length_grouped_order, num_steps
-from stages.training.trainer_callbacks import LogToStage, TrainingDivergedError
+from stages.training.supervised import SupervisedSettings, length_grouped_order, name_metrics, num_steps
+from stages.training.training_run import LogToStage, TrainingDivergedError, last_whole_checkpoint
 
 
 def test_each_row_comes_once_an_epoch_and_batches_hold_similar_lengths() -> None:
@@ -35,6 +36,19 @@ def test_batches_are_not_in_order_of_length() -> None:
     order = length_grouped_order(list(range(100)), epochs=1, batch_size=10, seed=0)
     firsts = [min(order[start : start + 10]) for start in range(0, 100, 10)]
     assert sorted(firsts) == list(range(0, 100, 10)) != firsts
+
+
+def test_windows_of_one_batch_leave_lengths_mixed() -> None:
+    lengths = [10, 90] * 500
+
+    def lengths_of_batches(order: list[int]) -> list[set[int]]:
+        return [{lengths[row] for row in order[start : start + 20]} for start in range(0, 1000, 20)]
+
+    grouped = length_grouped_order(lengths, epochs=1, batch_size=20, seed=0)
+    mixed = length_grouped_order(lengths, epochs=1, batch_size=20, seed=0, window_batches=1)
+    # 50 batches of 20 from 500 short and 500 long rows: all short first, all long last, at most one on the border
+    assert lengths_of_batches(grouped).count({10, 90}) <= 1
+    assert lengths_of_batches(mixed) == [{10, 90}] * 50  # 20 fair draws all alike: one in half a million
 
 
 def test_only_the_last_batch_is_short() -> None:
@@ -72,6 +86,6 @@ def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_a_number_stops_training(stage: StageRun, tmp_path: Path) -> None:
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
     with pytest.raises(TrainingDivergedError, match=r"step 7.*train/loss.*learning_rate"):
-        LogToStage(stage, "train").on_log(
+        LogToStage(stage, partial(name_metrics, area="train")).on_log(
             arguments, TrainerState(global_step=7), TrainerControl(), logs={"loss": math.nan, "learning_rate": 1.0}
         )

@@ -1,0 +1,79 @@
+"""What a GRPO step reports about its groups, worked out by hand."""
+
+from pathlib import Path
+
+import pytest
+
+from stages.data.problems import Problem
+from stages.evaluation.behaviour import BehaviourSettings
+from stages.rollouts.sampler import Completion
+from stages.training.group_log import GroupLog, name_group_metrics
+from stages.training.grpo import Scored
+from tests.stages.training.test_grpo import SETTINGS
+
+BEHAVIOUR = BehaviourSettings(
+    rejected_tries=("no",),
+    accepted_tries=(),
+    self_checks=(),
+    backtracks=(),
+    alternatives=(),
+    search_sources=("countdown",),
+)
+
+
+def problem(source: str) -> Problem:
+    return Problem(id=source, domain="math", grader="math", source=source, language="en", prompt="1 + 1?", answer="2")
+
+
+def completion(text: str, num_tokens: int) -> Completion:
+    return Completion(tokens=(7,) * num_tokens, logprobs=(0.0,) * num_tokens, text=text, truncated=False)
+
+
+def scored(total: float, **parts: float) -> Scored:
+    return Scored(total=total, parts=parts)
+
+
+def metrics(problems: list[Problem], completions: list[Completion], scores: list[Scored], group_size: int = 2):
+    settings = SETTINGS.model_copy(update={"group_size": group_size})
+    log = GroupLog(problems, lambda *_: scores, BEHAVIOUR, Path("unused"), settings, first_step=0)
+    return log.metrics(problems, completions, scores)
+
+
+def test_lengths_and_tries_are_told_apart_by_being_right_and_by_source():
+    problems = [problem("countdown"), problem("countdown"), problem("chain"), problem("chain")]
+    completions = [
+        completion("<think>no, no</think>", 8),
+        completion("no", 4),
+        completion("no no", 2),
+        completion("", 6),
+    ]
+    scores = [scored(1.2, accuracy=1.0), scored(0, accuracy=0.0), scored(0, accuracy=0.0), scored(1, accuracy=1.0)]
+    found = metrics(problems, completions, scores)
+    assert found["completion/mean_tokens"] == 5
+    assert found["completion/mean_tokens_right"] == 7  # 8 and 6
+    assert found["completion/mean_tokens_wrong"] == 3  # 4 and 2
+    assert found["reward/accuracy"] == 0.5
+    assert found["search/mean_tokens"] == 6  # 8 and 4
+    assert found["search/rejected_tries"] == 1.5  # 2 and 1
+
+
+def test_a_mean_over_no_completion_is_left_out():
+    found = metrics([problem("chain")] * 2, [completion("", 3)] * 2, [scored(1, accuracy=1.0)] * 2)
+    assert "completion/mean_tokens_wrong" not in found and "search/mean_tokens" not in found
+
+
+@pytest.mark.parametrize(
+    ("totals", "share"),
+    [([1.2] * 6, 1.0), ([0.0, 0.0, 1.2, 1.2, 0.2, 1.2], 2 / 3), ([0.0, 0.2] * 3, 0.0)],
+)
+def test_groups_of_equal_rewards_are_counted(totals, share):
+    chains = [problem("chain")] * 6
+    found = metrics(chains, [completion("", 3)] * 6, [scored(total) for total in totals])
+    assert found["group/zero_variance"] == pytest.approx(share)
+
+
+def test_durations_of_the_trainer_are_left_out_and_ours_lose_their_mark():
+    logs = {"loss": 0.5, "step_time": 3.0, "reward": 1, "ours/search/rejected_tries": 2.0, "kl": None}
+    named = name_group_metrics(logs)
+    assert named == {"reward/total": 1.0, "search/rejected_tries": 2.0, "loss": 0.5}
+    assert next(iter(named)) == "reward/total"  # what the progress line shows comes first
