@@ -73,6 +73,7 @@ def run_as_stage(config_model: type[StageConfig], run: RunFunction, *, checkpoin
             came (status 143). Any other error is the stage's own and passes through.
     """
     process.die_with_parent()
+    process.no_telemetry()
     stage = run.__globals__["__spec__"].name.removeprefix("stages.")
     try:
         plan = make_plan(stage, config_model, run, checkpoint, sys.argv[1:])

@@ -4,7 +4,7 @@
 
 ``shipped`` copies the tiny base model of the repository; ``pretrain`` makes it again from its
 recipe; ``checkpoint`` takes any causal language model by folder or hub id and revision. The paper
-starts from DeepSeek-V3-Base (arXiv:2501.12948, section 2.1).
+starts from DeepSeek-V3-Base (arXiv:2501.12948v1, introduction).
 """
 
 from pathlib import Path

@@ -2,7 +2,7 @@
 
     base + stage0_problems  ->  R1-Zero
 
-GRPO on accuracy and format, nothing else (DeepSeek-R1, arXiv:2501.12948, section 2.2). What the
+GRPO on accuracy and format, nothing else (DeepSeek-R1, arXiv:2501.12948v1, section 2.2). What the
 model does to get answers right, searching and checking included, is not told to it.
 """
 

@@ -2,7 +2,7 @@
 
     base (for its tokenizer), or a pretrained checkpoint  ->  student
 
-The paper's students are Qwen2.5 and Llama checkpoints (arXiv:2501.12948, section 2.4). The tiny one
+The paper's students are Qwen2.5 and Llama checkpoints (arXiv:2501.12948v1, section 2.4). The tiny one
 is a smaller model pretrained on the base model's corpus, with the base model's tokenizer.
 """
 

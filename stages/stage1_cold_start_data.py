@@ -4,7 +4,7 @@
 
 R1-Zero is sampled, what is right and readable is kept and rewritten into the clean format: thought in
 the prompt's language, summary, answer; thousands of traces, not millions (DeepSeek-R1,
-arXiv:2501.12948, section 2.3.1 and v2 appendix B.3.2).
+arXiv:2501.12948v1, section 2.3.1 and v2 appendix B.3.2).
 """
 
 from dataclasses import replace

@@ -3,7 +3,7 @@
     base + stage1_cold_start_data  ->  Dev1
 
 A little supervised data in a clean, readable format, before any RL: RL from the base model alone
-reasons well but mixes languages and is hard to read (DeepSeek-R1, arXiv:2501.12948, section 2.3.1).
+reasons well but mixes languages and is hard to read (DeepSeek-R1, arXiv:2501.12948v1, section 2.3.1).
 """
 
 from pathlib import Path

@@ -3,7 +3,7 @@
     stage1_cold_start_sft (Dev1) + stage0_problems  ->  Dev2
 
 GRPO on accuracy and format as in R1-Zero, and on language consistency: the share of words in the
-prompt's language, which keeps the thought readable (DeepSeek-R1, arXiv:2501.12948, section 2.3.2).
+prompt's language, which keeps the thought readable (DeepSeek-R1, arXiv:2501.12948v1, section 2.3.2).
 No reward model: a learned reward is hacked over a long run.
 """
 

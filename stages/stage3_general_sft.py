@@ -3,7 +3,7 @@
     base (or Dev2) + stage3_rejection_sampling  ->  Dev3
 
 The paper starts again from the base model, not from Dev2, with the traces Dev2 sampled and general
-data, for two epochs (DeepSeek-R1, arXiv:2501.12948, section 2.3.3). ``init_from: dev2`` is ours, to
+data, for two epochs (DeepSeek-R1, arXiv:2501.12948v1, section 2.3.3). ``init_from: dev2`` is ours, to
 compare.
 """
 

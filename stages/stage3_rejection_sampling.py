@@ -3,7 +3,7 @@
     stage2_reasoning_rl (Dev2) + stage0_problems + stage0_general_data  ->  traces.jsonl
 
 Reasoning traces by rejection sampling from Dev2, and general data, about three to one (DeepSeek-R1,
-arXiv:2501.12948, section 2.3.3: 600k and 200k). The paper also lets DeepSeek-V3 judge traces no rule
+arXiv:2501.12948v1, section 2.3.3: 600k and 200k). The paper also lets DeepSeek-V3 judge traces no rule
 can grade; here only problems with a rule are sampled.
 """
 

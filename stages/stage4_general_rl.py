@@ -4,7 +4,7 @@
 
 Rule rewards on reasoning problems throughout; general prompts with the reward models only in the
 last part of the run, because a preference reward is hacked when trained on for long (DeepSeek-R1,
-arXiv:2501.12948, section 2.3.4; v2 appendix B.5: the last 400 of 1,700 steps).
+arXiv:2501.12948v1, section 2.3.4; v2 appendix B.5: the last 400 of 1,700 steps).
 """
 
 import random

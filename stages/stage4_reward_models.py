@@ -3,7 +3,7 @@
     base + stage0_general_data  ->  helpful (pairwise) and safety (pointwise) reward models
 
 General prompts have no rule to check, so their reward is learned: helpfulness from pairs of
-responses, harmlessness from responses labelled safe or not (DeepSeek-R1, arXiv:2501.12948, section
+responses, harmlessness from responses labelled safe or not (DeepSeek-R1, arXiv:2501.12948v1, section
 2.3.4). Both are measured on prompts that neither has seen.
 """
 

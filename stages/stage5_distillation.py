@@ -3,7 +3,7 @@
     student + stage3_rejection_sampling  ->  R1-Distill-<student>
 
 Plain SFT on the traces that made Dev3, without RL, to show what imitation alone does (DeepSeek-R1,
-arXiv:2501.12948, section 2.4).
+arXiv:2501.12948v1, section 2.4).
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a stage does to its own process: die with its parent, stop on SIGTERM, seed, log.
+"""What a stage does to its own process: die with its parent, stop on SIGTERM, seed, log, tell nobody.
 
 In: nothing but the process. Out: nothing; these are effects on the process that calls them.
 """
@@ -88,6 +88,12 @@ def only_runner(folder: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def no_telemetry() -> None:
+    """Keep the libraries from reporting usage; call it before they are imported. A variable already set is left."""
+    for name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
+        os.environ.setdefault(name, "true")
 
 
 def seed_everything(seed: int, libraries: frozenset[str]) -> None:

@@ -1,6 +1,6 @@
 """Rejection sampling: many completions a problem, the right and readable ones kept.
 
-In: a checkpoint and problems. Out: traces and counts (DeepSeek-R1, arXiv:2501.12948, section 2.3.3).
+In: a checkpoint and problems. Out: traces and counts (DeepSeek-R1, arXiv:2501.12948v1, section 2.3.3).
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Which completions are worth imitating.
 
 In: graded groups. Out: at most a few readable traces a problem, and how many were refused for what
-(DeepSeek-R1, arXiv:2501.12948, sections 2.3.1 and 2.3.3: right, readable, one language, no repetition).
+(DeepSeek-R1, arXiv:2501.12948v1, sections 2.3.1 and 2.3.3: right, readable, one language, no repetition).
 """
 
 from collections import Counter

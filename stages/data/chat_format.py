@@ -5,7 +5,7 @@ completion. Every stage, reward and report goes through this file, so that train
 grading can never disagree about where a thought ends.
 
 A completion is ``<think>thought</think>summary<answer>answer</answer>``: the tags of the paper's
-R1-Zero template (arXiv:2501.12948, table 1), with a free summary between them from the cold start
+R1-Zero template (arXiv:2501.12948v1, table 1), with a free summary between them from the cold start
 on. Ours: the tiny models have these four tags as single tokens and no system prompt.
 """
 

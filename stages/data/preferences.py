@@ -1,7 +1,7 @@
 """Data for reward models: pairs of responses, and responses labelled safe or not.
 
 In: rows of JSON Lines. Out: frozen records, and back without loss. The paper's reward models are
-trained on such pairs and labels (DeepSeek-R1, arXiv:2501.12948, section 2.3.4).
+trained on such pairs and labels (DeepSeek-R1, arXiv:2501.12948v1, section 2.3.4).
 """
 
 import json

@@ -3,7 +3,7 @@
 In: the scores (and answers) of the k completions of one problem. Out: one number in [0, 1].
 
 pass@1 is the mean over k completions and cons@k the score of the most frequent answer, as in the
-paper (arXiv:2501.12948, appendix D.1). pass@k is the unbiased estimator of Chen et al.
+paper (arXiv:2501.12948v2, appendix D.1). pass@k is the unbiased estimator of Chen et al.
 (arXiv:2107.03374, equation 1): the paper does not report it.
 """
 

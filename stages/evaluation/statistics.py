@@ -3,7 +3,7 @@
 In: scores grouped by problem. Out: a mean with its interval, or the difference between two
 checkpoints on the same problems with a verdict in words.
 
-The paper reports pass@1 as a mean over k completions (arXiv:2501.12948, appendix D.1) and no
+The paper reports pass@1 as a mean over k completions (arXiv:2501.12948v2, appendix D.1) and no
 interval. Ours: a bootstrap that resamples whole problems ("clustered by problem"), because the k
 completions of one problem succeed or fail together and counting them one by one would make the
 interval several times too narrow.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 EVALUATION_TEMPERATURE, EVALUATION_TOP_P = 0.6, 0.95
-"""The paper's evaluation sampling (arXiv:2501.12948, section 3.1): what ``generate`` does without being told."""
+"""The paper's evaluation sampling (arXiv:2501.12948v1, section 3.1): what ``generate`` does without being told."""
 
 
 class CheckpointError(ValueError):

@@ -4,7 +4,7 @@ In: the evaluations of one run. Out: one row a phenomenon. The verdict is comput
 difference and its interval, never written by hand: ``yes`` if the whole interval lies on the
 paper's side, ``no`` if it lies on the other, ``not clear`` if it holds zero.
 
-Sources: arXiv:2501.12948v2, table 3 (stages), section 2.2 and C.2 (emergence), section 2.3 (R1).
+Sources: arXiv:2501.12948v2, table 3 (stages) and C.2 (emergence); v1, sections 2.2 and 2.3.
 The intervals are not corrected for looking at many phenomena at once.
 """
 

@@ -1,6 +1,6 @@
 """Format: is the completion one thought, then one answer, in their tags?
 
-DeepSeek-R1, arXiv:2501.12948, section 2.2.2.
+DeepSeek-R1, arXiv:2501.12948v1, section 2.2.2.
 
 In: a completion. Out: 1.0 or 0.0. Between thought and answer a summary may stand (from the cold start on).
 """

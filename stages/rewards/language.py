@@ -1,6 +1,6 @@
 """Language consistency: the share of the thought that is in the prompt's language.
 
-In: a completion and a language. Out: a share from 0 to 1 (DeepSeek-R1, arXiv:2501.12948, section
+In: a completion and a language. Out: a share from 0 to 1 (DeepSeek-R1, arXiv:2501.12948v1, section
 2.3.2: the proportion of target-language words in the chain of thought). Ours: words are told apart by
 script, which measures mixing where a language classifier gives one label to the whole; it cannot tell
 English from German. Code, LaTeX, tags and numbers are not words.

@@ -1,6 +1,6 @@
 """Math: is the final answer equal to the reference?
 
-DeepSeek-R1, arXiv:2501.12948, section 2.2.2.
+DeepSeek-R1, arXiv:2501.12948v1, section 2.2.2.
 
 In: a reference and a completion. Out: a grade at once where exact numbers settle it (integers,
 decimals, fractions, lists of roots, words), otherwise a pair for Math-Verify in a killable process.

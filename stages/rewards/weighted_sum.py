@@ -1,6 +1,6 @@
 """The rule reward: named parts, their weights, their sum.
 
-In: completions with their grades. Out: total and breakdown (DeepSeek-R1, arXiv:2501.12948, sections
+In: completions with their grades. Out: total and breakdown (DeepSeek-R1, arXiv:2501.12948v1, sections
 2.2.2 and 2.3.2: the sum of accuracy, format and language consistency). The parts are logged apart.
 """
 

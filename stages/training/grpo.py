@@ -1,4 +1,4 @@
-"""GRPO: group relative policy optimization (arXiv:2402.03300; DeepSeek-R1, arXiv:2501.12948, 2.2.1).
+"""GRPO: group relative policy optimization (arXiv:2402.03300; DeepSeek-R1, arXiv:2501.12948v1, 2.2.1).
 
 In: a policy checkpoint, problems and a reward. Out: the trained checkpoint, ``groups.jsonl`` (real
 groups from along the way) and the last step's metrics. All rewards come from ``RewardFunction``;

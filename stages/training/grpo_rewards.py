@@ -1,7 +1,7 @@
 """Rewards in the shape GRPO asks for.
 
 In: problems and their completions. Out: total and parts. Rules for problems that have one; reward
-models for general prompts (DeepSeek-R1, arXiv:2501.12948, sections 2.2.2, 2.3.2 and 2.3.4).
+models for general prompts (DeepSeek-R1, arXiv:2501.12948v1, sections 2.2.2, 2.3.2 and 2.3.4).
 """
 
 from collections.abc import Sequence

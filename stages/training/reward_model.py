@@ -3,7 +3,7 @@
 In: a language model's checkpoint and preferences or safety labels. Out: a checkpoint with one score
 head in place of the vocabulary's. Pairwise loss -log sigmoid(score(chosen) - score(rejected)) by
 TRL's RewardTrainer; pointwise loss binary cross-entropy of sigmoid(score) with ``safe`` by
-transformers' Trainer, as TRL has none (DeepSeek-R1, arXiv:2501.12948, section 2.3.4).
+transformers' Trainer, as TRL has none (DeepSeek-R1, arXiv:2501.12948v1, section 2.3.4).
 
 A pairwise score means something only beside another score for the same prompt; the sigmoid of a
 pointwise score is the probability that the response is safe.

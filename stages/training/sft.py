@@ -1,7 +1,7 @@
 """Supervised fine-tuning: imitate traces.
 
 In: a checkpoint and traces. Out: a checkpoint, trained on the tokens of each completion and its end
-token; prompts carry no loss. TRL's SFTTrainer does the work (DeepSeek-R1, arXiv:2501.12948, sections
+token; prompts carry no loss. TRL's SFTTrainer does the work (DeepSeek-R1, arXiv:2501.12948v1, sections
 2.3.1, 2.3.3 and 2.4; cosine from 5e-5 to 5e-6, 2-3 epochs).
 
 Where we differ: examples are not packed into full windows but batched by length, each in a row of its

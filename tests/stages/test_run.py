@@ -218,3 +218,13 @@ def test_a_stage_dies_with_its_parent(toy: "ToyRepository") -> None:
     while Path(f"/proc/{stage}/stat").exists() and Path(f"/proc/{stage}/stat").read_text().split()[2] != "Z":
         assert time.monotonic() < end, "the stage outlived its parent"
         time.sleep(0.05)
+
+
+def test_a_stage_imports_the_hub_with_its_usage_reports_off() -> None:
+    code = (
+        "import stages.stage1_cold_start_sft, sys; from stages.contract import process; process.no_telemetry();"
+        "from huggingface_hub import constants; print(constants.HF_HUB_DISABLE_TELEMETRY)"
+    )  # a stage's own imports come first: they must not bring the hub in before it is told
+    unset = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name and name != "DO_NOT_TRACK"}
+    done = subprocess.run([sys.executable, "-c", code], env=unset, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "True"
