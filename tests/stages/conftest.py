@@ -120,7 +120,7 @@ def toy(tmp_path: Path) -> ToyRepository:
     """A toy repository without git or DVC, tracking off."""
     stages = tmp_path / "stages"
     shutil.copytree(ROOT / "stages" / "contract", stages / "contract", ignore=shutil.ignore_patterns("__pycache__"))
-    for module in ("config.py", "digest.py", "run.py", "tracking.py"):
+    for module in ("config.py", "digest.py", "mlflow_store.py", "run.py", "tracking.py"):
         shutil.copy(ROOT / "stages" / module, stages / module)
     (stages / "stage1_toy.py").write_text(TOY_STAGE)
     (tmp_path / "dvc.yaml").write_text(DVC)

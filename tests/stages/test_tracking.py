@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from stages import tracking
+from stages import mlflow_store, tracking
 from stages.contract.metrics import append_step
 from stages.contract.record import InputRecord, RunRecord, Status
 from stages.digest import dvc_md5
@@ -34,7 +34,7 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
-        tracking.connect()
+        mlflow_store.connect()
     return path
 
 
@@ -45,7 +45,7 @@ def client(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     for name in ("MLFLOW_TRACKING_URI", "R1_TRACKING", "R1_PARENT_RUN_ID", "R1_FLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
-    return tracking.connect().client
+    return mlflow_store.connect().client
 
 
 def record(stage: str, out_md5: str, checkpoint: str | None = None, **inputs: InputRecord) -> RunRecord:
@@ -96,7 +96,7 @@ def track_base_to_r1() -> None:
 
 def only_run(client: "MlflowClient", name: str) -> "Run":
     """The one run called ``name``."""
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    experiment = client.get_experiment_by_name(mlflow_store.EXPERIMENT)
     assert experiment is not None
     runs = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
     assert len(runs) == 1
@@ -117,7 +117,7 @@ def test_a_run_holds_parameters_curves_and_final_metrics(client: "MlflowClient")
 
 
 def test_a_run_is_a_child_of_the_flows_run(client: "MlflowClient") -> None:
-    parent = client.create_run(tracking.connect().experiment_id)
+    parent = client.create_run(mlflow_store.connect().experiment_id)
     run = dataclasses.replace(
         record("report", R1), parent_run_id=parent.info.run_id, flow_run_id="flow-1", git_commit="abc123"
     )
@@ -168,7 +168,7 @@ def test_the_note_links_each_input_to_the_run_that_made_it(client: "MlflowClient
 def test_an_evaluation_is_tied_to_the_checkpoint_it_measured(client: "MlflowClient") -> None:
     track(record("stage0_base_model", BASE, "base"))
     track(record("evaluate", DATA, checkpoint=None, model=model_input(BASE)))
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    experiment = client.get_experiment_by_name(mlflow_store.EXPERIMENT)
     assert experiment is not None
     (model,) = client.search_logged_models([experiment.experiment_id])
     evaluation = only_run(client, "evaluate").info.run_id
@@ -318,7 +318,7 @@ def test_over_http_every_point_arrives_and_a_server_lost_on_the_way_stops_nothin
     status, output = toy.run()
     assert (status, "cannot be used" in output) == (0, False), output
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    client = tracking.connect().client
+    client = mlflow_store.connect().client
     assert points(client, only_run(client, "stage1_toy")) == [(1, 0.5), (2, 1.0), (3, 1.5), (4, 2.0), (5, 2.5)]
 
     toy.set_params((toy.root / "params.yaml").read_text().replace("steps: 5", "steps: 40\n  step_seconds: 0.1"))
