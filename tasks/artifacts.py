@@ -10,8 +10,22 @@ from tasks.graph import StageGraph
 from tasks.stage_files import final_metrics, locked_outputs
 
 REPORT = Path("artifacts/report/report.html")
-KEY_METRICS = 4
-"""Metrics shown per stage: the first ones of metrics/<stage>.json."""
+KEY_METRICS = (
+    "math/accuracy",
+    "general/accuracy",
+    "all/format",
+    "all/language_mixing",
+    "reward/accuracy",
+    "reward/format",
+    "search/mean_tokens",
+    "search/rejected_tries",
+    "helpful/held_out_pair_accuracy",
+    "safety/held_out_accuracy",
+    "train/loss",
+    "train/token_accuracy",
+)
+"""What the stage table shows of metrics/<stage>.json, if it is there; else the first ones."""
+SHOWN_METRICS = 4
 
 COLORS = {
     "Ran": "fill:#c6e7c6",
@@ -28,8 +42,8 @@ class StageRow:
     stage: str
     status: str
     seconds: float
-    md5: str
     metrics: str
+    md5: str
     mlflow: str
 
 
@@ -42,8 +56,8 @@ def stage_rows(
             stage=stage,
             status=outcome,
             seconds=round(seconds[stage], 1),
-            md5=" ".join(f"{path}={md5}" for path, md5 in _data_outputs(root, stage).items()),
             metrics=", ".join(f"{name} {value:.4g}" for name, value in _key_metrics(root, stage)),
+            md5=" ".join(_data_outputs(root, stage).values()),
             mlflow=urls.get(stage, ""),
         )
         for stage, outcome in outcomes.items()
@@ -56,7 +70,9 @@ def _data_outputs(root: Path, stage: str) -> dict[str, str]:
 
 
 def _key_metrics(root: Path, stage: str) -> list[tuple[str, float]]:
-    return list(final_metrics(root, stage).items())[:KEY_METRICS]
+    found = final_metrics(root, stage)
+    names = [name for name in KEY_METRICS if name in found] or list(found)
+    return [(name, found[name]) for name in names[:SHOWN_METRICS]]
 
 
 def stage_markdown(rows: Sequence[StageRow]) -> str:

@@ -19,6 +19,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_API_URL
 
 from tasks.pipeline import pipeline_run
+from tasks.stage_files import locked_outputs
 from tests.toy_repo import REAL_SHAPE, make_toy_repo, run, set_param
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -95,6 +96,8 @@ def test_flow_is_one_mlflow_run_with_note_and_its_artifacts_are_on_the_prefect_p
         key = ArtifactFilter(key=ArtifactFilterKey(any_=["toy-stages"]))
         tables = [a for a in prefect.read_artifacts(artifact_filter=key) if a.flow_run_id == parent_id(state)]
     rows = json.loads(str(tables[0].data))
+    assert [row["md5"] for row in rows[:1]] == [locked_outputs(toy, "base")["artifacts/base"]]
+    assert rows[-1]["metrics"] == "accuracy 0.25"
     assert [(row["stage"], row["status"]) for row in rows] == [
         ("base", "Ran"),
         ("train@small", "Ran"),
@@ -167,10 +170,7 @@ def test_flows_of_the_paper_call_every_stage_in_an_order_that_works(
     }
     assert students["stage0_r1_zero"] == "UpToDate" and students["stage5_distillation@small"] == "Ran"
     assert set(states_of(r1_pipeline(return_state=True))) == set(REAL_SHAPE)
-
-    started = time.monotonic()
     assert set(states_of(r1_pipeline(return_state=True)).values()) == {"UpToDate"}
-    assert time.monotonic() - started < 60
 
 
 def test_one_stage_runs_alone_or_with_what_it_needs(
