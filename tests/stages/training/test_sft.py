@@ -82,17 +82,17 @@ def test_what_is_trained_starts_with_what_is_sampled_from(tiny_checkpoint: Path,
 def test_loss_falls_on_twenty_traces(
     tiny_checkpoint: Path, addition_traces: list[Trace], settings_fields: Fields, stage: StageRun, tmp_path: Path
 ) -> None:
-    settings = SFTSettings(**settings_fields(epochs=20, learning_rate=2e-2, warmup_ratio=0.1, save_every_steps=100))
+    settings = SFTSettings(**settings_fields(epochs=30, learning_rate=2e-2, warmup_ratio=0.1, save_every_steps=200))
 
     metrics = train_sft(settings, init=tiny_checkpoint, traces=addition_traces[:20], stage=stage, out=tmp_path / "out")
 
-    assert metrics["train/steps"] == 80  # 20 traces x 20 epochs / 5
+    assert metrics["train/steps"] == 120  # 20 traces x 30 epochs / 5
     assert metrics["train/examples"] == 20
     losses = [json.loads(line)["train/loss"] for line in read_log(stage).splitlines()]
     assert losses[0] == pytest.approx(math.log(320), abs=0.3)  # untrained: all 320 tokens are alike
     assert metrics["train/loss"] == losses[-1] < 1.0
-    assert metrics["train/token_accuracy"] > 0.5  # untrained: 1 of 320; the sums themselves stay hard for it
-    # 80 steps, the first 8 of them warm-up: near the end of the cosine, a tenth of the peak.
+    assert metrics["train/token_accuracy"] > 0.7  # untrained: 1 of 320
+    # 120 steps, the first 12 of them warm-up: near the end of the cosine, a tenth of the peak.
     assert metrics["train/learning_rate"] == pytest.approx(2e-3, rel=0.05)
 
 
