@@ -42,10 +42,21 @@ def states_of(state: State) -> dict[str, str]:
 
 
 def task_runs(state: State) -> list[TaskRun]:
-    """Task runs of the flow run that ended in ``state``."""
+    """Task runs of the flow run that ended in ``state``, once the server knows how each of them ended.
+
+    Prefect sends tasks and their states as events, which on a busy machine arrive seconds after the flow has returned:
+    all known ones have ended, and half a second later there are no more of them.
+    """
+    wanted = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))  # type: ignore[list-item]
+    before = -1
     with get_client(sync_client=True) as client:
-        wanted = FlowRunFilter(id=FlowRunFilterId(any_=[state.state_details.flow_run_id]))  # type: ignore[list-item]
-        return client.read_task_runs(flow_run_filter=wanted)
+        for _ in range(120):
+            found = client.read_task_runs(flow_run_filter=wanted)
+            if len(found) == before and all(run.state is not None and run.state.is_final() for run in found):
+                return found
+            before = len(found)
+            time.sleep(0.5)
+    raise AssertionError(f"after 60 s not all ended: {[(run.name, run.state_name) for run in found]}")
 
 
 def test_first_run_runs_all_second_none_and_changed_back_is_restored(toy: Path) -> None:
