@@ -19,7 +19,7 @@ from stages import tracking
 from stages.config import ParamsError, StageConfig
 from stages.contract import process
 from stages.contract.arguments import ArgumentsError
-from stages.contract.metrics import curves_as_csv, finite_numbers, read_curves
+from stages.contract.metrics import Curves, curves_as_csv, finite_numbers, read_curves
 from stages.contract.plan import MissingInputError, Plan, RunFunction, make_plan, now_ms
 from stages.contract.progress import Progress
 from stages.contract.publish import fresh_folder, publish_folder, write_json, write_text
@@ -58,9 +58,17 @@ class StageRun:
         numbers = finite_numbers(metrics, f"{self.name}, step {step}")
         logger.info(self.progress.record(self.work / CURVES_FILE, step, numbers, total_steps))
 
+    def recorded(self) -> Curves:
+        """What ``log`` has recorded so far, also before a kill: step -> metrics."""
+        return read_curves(self.work / CURVES_FILE)
+
     def note(self, text: str) -> None:
         """Print one progress line."""
         logger.info(text)
+
+    def warn(self, text: str) -> None:
+        """Print one line that needs a person; Prefect shows it as a warning."""
+        logger.warning(text)
 
 
 def run_as_stage(config_model: type[StageConfig], run: RunFunction, *, checkpoint: str | None = None) -> None:

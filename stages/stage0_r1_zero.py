@@ -11,16 +11,16 @@ from pathlib import Path
 from stages.config import StageConfig
 from stages.data.problems import read_problems
 from stages.evaluation.behaviour import BehaviourSettings
-from stages.rewards.weighted_sum import RewardWeights
+from stages.rewards.mixture import RuleMixture
 from stages.run import StageRun, run_as_stage
 from stages.training.grpo import GRPOSettings, train_grpo
-from stages.training.grpo_rewards import rule_reward
+from stages.training.grpo_rewards import reasoning_only, rule_reward
 
 
 class Config(StageConfig):
     """Block ``stage0_r1_zero`` of params.yaml."""
 
-    rewards: RewardWeights
+    rewards: RuleMixture
     grpo: GRPOSettings
     behaviour: BehaviourSettings
 
@@ -31,11 +31,12 @@ def run(config: Config, stage: StageRun, *, policy: Path, problems: Path, out: P
         config.grpo,
         policy=policy,
         problems=read_problems(problems / "train.jsonl"),
-        reward=rule_reward(config.rewards),
+        reward=rule_reward(config.rewards, config.grpo.sampling.max_tokens),
         behaviour=config.behaviour,
         stage=stage,
         work=stage.work,
         out=out,
+        held_out=reasoning_only(read_problems(problems / "eval.jsonl")),
     )
 
 

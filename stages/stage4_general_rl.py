@@ -15,17 +15,17 @@ from pydantic import Field
 from stages.config import StageConfig
 from stages.data.problems import Problem, read_problems
 from stages.evaluation.behaviour import BehaviourSettings
-from stages.rewards.weighted_sum import RewardWeights
+from stages.rewards.mixture import GeneralMixture, RuleMixture
 from stages.run import StageRun, run_as_stage
 from stages.training.grpo import GRPOSettings, train_grpo
-from stages.training.grpo_rewards import GeneralRewardWeights, mixed_reward
+from stages.training.grpo_rewards import model_reward, reasoning_only, routed_reward, rule_reward
 
 
 class Config(StageConfig):
     """Block ``stage4_general_rl`` of params.yaml."""
 
-    rewards: RewardWeights
-    general_rewards: GeneralRewardWeights
+    rewards: RuleMixture
+    general_rewards: GeneralMixture
     preference_steps: int = Field(gt=0)
     """The last so many of ``grpo.steps`` also see general prompts. The paper: 400 of 1,700."""
     general_share: float = Field(gt=0, lt=1)
@@ -56,7 +56,11 @@ def run(
         )
     reasoning = read_problems(problems / "train.jsonl")
     general = read_problems(general_data / "prompts.jsonl")
-    reward = mixed_reward(config.rewards, config.general_rewards, reward_models)
+    longest = config.grpo.sampling.max_tokens
+    reward = routed_reward(
+        rule_reward(config.rewards, longest), model_reward(config.general_rewards, longest, reward_models)
+    )
+    held_out = reasoning_only(read_problems(problems / "eval.jsonl"))
     halfway = stage.work / "after_reasoning"
     phases = (
         (policy, reasoning, first, 0, halfway),
@@ -74,6 +78,7 @@ def run(
             stage=stage,
             work=work,
             out=end,
+            held_out=held_out,
             first_step=done,
         )
     return metrics

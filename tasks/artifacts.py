@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from tasks.graph import StageGraph
-from tasks.stage_files import final_metrics, locked_outputs
+from tasks.stage_files import alarm_steps, final_metrics, locked_outputs
 
 REPORT = Path("artifacts/report/report.html")
 KEY_METRICS = (
@@ -43,6 +43,7 @@ class StageRow:
     status: str
     seconds: float
     metrics: str
+    alarms: str
     md5: str
     mlflow: str
 
@@ -57,6 +58,7 @@ def stage_rows(
             status=outcome,
             seconds=round(seconds[stage], 1),
             metrics=", ".join(f"{name} {value:.4g}" for name, value in _key_metrics(root, stage)),
+            alarms=", ".join(f"{name} ({steps} steps)" for name, steps in alarm_steps(root, stage).items()),
             md5=" ".join(_data_outputs(root, stage).values()),
             mlflow=urls.get(stage, ""),
         )
@@ -77,10 +79,15 @@ def _key_metrics(root: Path, stage: str) -> list[tuple[str, float]]:
 
 def stage_markdown(rows: Sequence[StageRow]) -> str:
     """The stage table as markdown, as it stands in the note of the MLflow run."""
-    lines = ["| stage | status | seconds | key metrics | output md5 | MLflow |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| stage | status | seconds | key metrics | alarms | output md5 | MLflow |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for row in rows:
         link = f"[run]({row.mlflow})" if row.mlflow.startswith("http") else row.mlflow
-        lines.append(f"| {row.stage} | {row.status} | {row.seconds} | {row.metrics} | `{row.md5}` | {link} |")
+        lines.append(
+            f"| {row.stage} | {row.status} | {row.seconds} | {row.metrics} | {row.alarms} | `{row.md5}` | {link} |"
+        )
     return "\n".join(lines)
 
 

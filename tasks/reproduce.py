@@ -26,6 +26,8 @@ RAN, RESTORED, UP_TO_DATE = "Ran", "Restored", "UpToDate"
 
 UNCHANGED_LINE = re.compile(r"^Stage '.*' didn't change, skipping$")
 CACHED_LINE = re.compile(r"^Stage '.*' is cached - skipping run, checking out outputs$")
+ALARM_LINE = re.compile(r"^\[[^]]+\] ALARM ")
+"""A stage's training looks wrong (stages/training/alarms.py)."""
 CHATTER = re.compile(
     r"^(\s*|To track the changes with git, run:|\tgit add .*|To enable auto staging, run:"
     r"|\tdvc config core\.autostage true|Use `dvc push` to send your updates to remote storage\.)$"
@@ -83,7 +85,9 @@ def bring_up_to_date(root: Path, stage: str, log: RunLogger) -> str:
             outcome = UP_TO_DATE
         elif CACHED_LINE.match(line):
             outcome = RESTORED
-        if not CHATTER.match(line):
+        if ALARM_LINE.search(line):
+            log.warning("%s", line)
+        elif not CHATTER.match(line):
             log.info("%s", line)
 
     kept = keep_small_outputs(root, stage)

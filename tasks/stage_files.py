@@ -3,8 +3,10 @@
 Reads files only; nothing here starts a process but ``put_back``, which asks DVC for a stage's last good output.
 """
 
+import csv
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -40,6 +42,20 @@ def final_metrics(root: Path, stage: str) -> dict[str, float]:
     if not path.exists():
         return {}
     return {name: value for name, value in json.loads(path.read_text()).items() if isinstance(value, int | float)}
+
+
+def alarm_steps(root: Path, stage: str) -> dict[str, int]:
+    """Alarm -> number of steps in which it rang, of the curves in metrics/<stage>.csv; empty if none rang."""
+    path = root / "metrics" / f"{stage}.csv"
+    if not path.exists():
+        return {}
+    rang: Counter[str] = Counter()
+    with path.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            rang.update(
+                name.removeprefix("alarm/") for name in row if name.startswith("alarm/") and float(row[name] or 0)
+            )
+    return dict(rang)
 
 
 def fingerprint(root: Path, stage: str) -> str | None:

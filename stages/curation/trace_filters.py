@@ -12,9 +12,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from stages.data.chat_format import split_completion
 from stages.data.problems import Problem
 from stages.data.traces import Trace
-from stages.rewards.format import format_reward
 from stages.rewards.grading import Grade
-from stages.rewards.language import language_consistency
+from stages.rewards.parts.format import format_reward
+from stages.rewards.parts.language import language_consistency
 from stages.rollouts.sampler import Completion
 
 

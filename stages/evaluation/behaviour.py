@@ -22,8 +22,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from stages.data.chat_format import split_completion
 from stages.data.problems import Language
-from stages.rewards.format import format_reward
-from stages.rewards.language import language_share
+from stages.rewards.parts.format import format_reward
+from stages.rewards.parts.language import language_share
 
 REFLECTIVE_WORDS = (
     "wait",

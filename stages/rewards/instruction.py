@@ -12,7 +12,7 @@ from typing import Any, get_args
 from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, split_completion
 from stages.data.problems import Language, Problem
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
-from stages.rewards.language import language_share
+from stages.rewards.parts.language import language_share
 
 _SENTENCE_END = re.compile(r"[.!?。！？]+(?=\s|$|[^\x00-\x7f])")
 _HAN_OR_WORD = re.compile(r"[㐀-䶿一-鿿]|[^\s㐀-䶿一-鿿]*\w[^\s㐀-䶿一-鿿]*")

@@ -10,7 +10,7 @@ from typing import Any
 
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
-from stages.rollouts.sampler import Completion, Sampler, SamplingSettings
+from stages.rollouts.sampler import Completion, Sampler, SamplingSettings, with_opened_thought
 
 
 def make_sampler(settings: SamplingSettings, model: Any, tokenizer: Any) -> Sampler:
@@ -40,4 +40,4 @@ def generate_groups(
     order = sorted(range(len(ids)), key=lambda place: len(ids[place]))
     groups = sampler.sample([ids[place] for place in order], group_size=group_size, settings=settings, seed=seed)
     by_place = dict(zip(order, groups, strict=True))
-    return [by_place[place] for place in range(len(problems))]
+    return with_opened_thought(prompts, [by_place[place] for place in range(len(problems))])

@@ -4,10 +4,13 @@ In: a policy and prompts. Out: groups of completions. ``native.py`` and ``transf
 implement ``Sampler``.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from stages.data.chat_format import THINK_OPEN
 
 
 class SamplingSettings(BaseModel):
@@ -48,3 +51,14 @@ class Sampler(Protocol):
     ) -> list[list[Completion]]:
         """One group of ``group_size`` completions a prompt (token ids), in order."""
         ...
+
+
+def with_opened_thought(prompts: Sequence[str], groups: list[list[Completion]]) -> list[list[Completion]]:
+    """``groups`` with the thought's opening tag in the text where the chat template put it at the end of the prompt.
+
+    So rewards, filters and reports see one form whatever the template; ``tokens`` stay what was sampled.
+    """
+    return [
+        [replace(one, text=THINK_OPEN + one.text) for one in group] if prompt.rstrip().endswith(THINK_OPEN) else group
+        for prompt, group in zip(prompts, groups, strict=True)
+    ]

@@ -1,7 +1,8 @@
 """What a GRPO run tells about its groups: metrics of every step, and some groups in full.
 
-In: the groups of each step with their rewards. Out: ``reward/*``, ``completion/*``, ``behaviour/*``
-and ``group/*`` metrics, and ``groups.jsonl`` for the report. Metrics only, never rewards.
+In: the groups of each step with their rewards. Out: ``reward/*``, ``grade/*``, ``completion/*``,
+``behaviour/*``, ``group/*`` and ``alarm/*`` metrics, and ``groups.jsonl`` for the report. Metrics
+only, never rewards.
 """
 
 import json
@@ -12,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import Behaviour, BehaviourSettings, mean_behaviour, measure_behaviour
+from stages.rewards.grade import Reason
 from stages.rollouts.sampler import Completion
 
 if TYPE_CHECKING:
+    from stages.training.alarms import AlarmWatch
     from stages.training.grpo import GRPOSettings, RewardFunction, Scored
 
 TRL_NAMES = {
@@ -52,11 +55,17 @@ class GroupLog:
         behaviour: BehaviourSettings,
         path: Path,
         settings: "GRPOSettings",
+        watch: "AlarmWatch",
         first_step: int,
     ) -> None:
         """``path`` collects the groups kept in full."""
         self._problems, self._reward, self._behaviour = problems, reward, behaviour
-        self._path, self._settings, self._first_step = path, settings, first_step
+        self._path, self._settings, self._watch, self._first_step = path, settings, watch, first_step
+        self._added: dict[str, float] = {}
+
+    def add(self, metrics: Mapping[str, float]) -> None:
+        """Metrics measured before the groups of the coming step were sampled."""
+        self._added = dict(metrics)
 
     def reward(
         self,
@@ -69,8 +78,10 @@ class GroupLog:
     ) -> list[float]:
         """The total reward of each completion, in TRL's calling convention."""
         problems = [self._problems[index] for index in problem]
-        scored = self._reward(problems, sampled)
-        for name, value in self.metrics(problems, sampled, scored).items():
+        step = self._first_step + trainer_state.global_step
+        scored = self._reward(problems, sampled, step)
+        metrics = self._added | self.metrics(problems, sampled, scored)
+        for name, value in (metrics | self._watch.check(step + 1, metrics)).items():
             log_metric(OURS + name, value)
         if trainer_state.global_step % self._settings.log_group_every_steps == 0:
             size = self._settings.group_size
@@ -92,6 +103,9 @@ class GroupLog:
             chosen = [length for length, is_right in zip(lengths, right, strict=True) if is_right == wanted]
             if chosen:
                 found[f"completion/mean_tokens_{name}"] = fmean(chosen)
+        verified = [one.reason for one in scored if one.reason is not None]
+        for reason in (Reason.NO_ANSWER, Reason.UNREADABLE_ANSWER, Reason.TIMEOUT) if verified else ():
+            found[f"grade/{reason}"] = verified.count(reason) / len(verified)
         found["group/zero_variance"] = self._zero_variance([one.total for one in scored])
         found["completion/truncated"] = fmean(completion.truncated for completion in sampled)
         return found | self._behaviours(problems, sampled)

@@ -8,6 +8,7 @@ nothing here knows what is being rewarded.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +17,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import BehaviourSettings
-from stages.rollouts.sampler import Completion, SamplingSettings
+from stages.rewards.grade import Reason
+from stages.rollouts.sampler import Completion, SamplingSettings, with_opened_thought
 from stages.run import StageRun
+from stages.training.alarms import AlarmSettings, AlarmWatch
+from stages.training.held_out import HeldOutSettings, held_out_probe
 from stages.training.lora import LoraSettings
 
 
@@ -27,9 +31,12 @@ class Scored:
 
     total: float
     parts: dict[str, float]
+    reason: Reason | None = None
+    """Why a verified answer got its grade; None where nothing was verified."""
 
 
-RewardFunction = Callable[[Sequence[Problem], Sequence[Completion]], list[Scored]]
+RewardFunction = Callable[[Sequence[Problem], Sequence[Completion], int], list[Scored]]
+"""(problems, completions, step from 0) -> rewards at the same places."""
 
 
 class GRPOSettings(BaseModel):
@@ -70,6 +77,8 @@ class GRPOSettings(BaseModel):
     """Optimizer steps between resumable checkpoints; a multiple of ``steps_per_rollout``."""
     log_group_every_steps: int = Field(gt=0)
     """One real group is kept for the report every so many steps."""
+    held_out: HeldOutSettings
+    alarms: AlarmSettings
     lora: LoraSettings | None = None
     sampling: SamplingSettings
 
@@ -84,11 +93,13 @@ def train_grpo(
     stage: StageRun,
     work: Path,
     out: Path,
+    held_out: Sequence[Problem] = (),
     first_step: int = 0,
 ) -> dict[str, float]:
     """Train ``policy`` on ``problems``, write the checkpoint to ``out``; returns the last step's metrics.
 
-    ``work`` holds resumable state; ``first_step`` shifts the step numbers of a second phase.
+    ``work`` holds resumable state; ``first_step`` shifts the step numbers of a second phase. ``held_out`` problems are
+    answered along the way and never learned from.
 
     Raises:
         ValueError: there are too few problems for a step, or LoRA is asked for with a reference refresh.
@@ -110,14 +121,22 @@ def train_grpo(
 
     tokenizer = load_tokenizer(policy)
     model = load_policy(policy)
-    log = GroupLog(problems, reward, behaviour, work / "groups.jsonl", settings, first_step)
+    sample = _sampling(settings.sampling, model, tokenizer)
+    watch = AlarmWatch(settings.alarms, stage.recorded(), stage.warn)
+    log = GroupLog(problems, reward, behaviour, work / "groups.jsonl", settings, watch, first_step)
+    probe = held_out_probe(settings.held_out, held_out, partial(_greedy, sample, settings.sampling, tokenizer))
+
+    def sample_groups(texts: list[str], step: int) -> list[list[Completion]]:
+        log.add(probe(first_step + step))
+        return sample(texts, settings.group_size, settings.sampling, stage.seed * 1_000_003 + step)
+
     trainer = GroupTrainer(
         model=model,
         reward_funcs=log.reward,
         args=_trl_arguments(settings, stage.seed, work),
         train_dataset=_prompt_rows(tokenizer, problems),
         processing_class=tokenizer,
-        rollout_func=rollout(_sampling(settings.sampling, model, tokenizer, stage.seed, settings.group_size)),
+        rollout_func=rollout(sample_groups),
         micro_batch_size=settings.micro_batch_size,
         peft_config=lora_config(settings.lora, "CAUSAL_LM") if settings.lora else None,
     )
@@ -170,14 +189,26 @@ def _prompt_rows(tokenizer: Any, problems: Sequence[Problem]) -> Any:
     return Dataset.from_dict({"prompt": prompts, "problem": list(range(len(problems)))})
 
 
-def _sampling(settings: SamplingSettings, model: Any, tokenizer: Any, seed: int, group_size: int) -> Any:
-    """Groups from the weights in training; the seed depends on the step, so a resumed run samples the same."""
+Sample = Callable[[list[str], int, SamplingSettings, int], list[list[Completion]]]
+"""(prompts as the model sees them, group size, settings, seed) -> a group a prompt."""
+
+
+def _sampling(settings: SamplingSettings, model: Any, tokenizer: Any) -> Sample:
+    """Groups from the weights in training; the seed is the caller's, so that a resumed run samples the same."""
     from stages.rollouts.generate import make_sampler
 
     sampler = make_sampler(settings, model, tokenizer)
 
-    def sample(prompts: list[str], step: int) -> list[list[Completion]]:
+    def sample(prompts: list[str], group_size: int, how: SamplingSettings, seed: int) -> list[list[Completion]]:
         ids = tokenizer(prompts, add_special_tokens=False).input_ids
-        return sampler.sample(ids, group_size=group_size, settings=settings, seed=seed * 1_000_003 + step)
+        return with_opened_thought(prompts, sampler.sample(ids, group_size=group_size, settings=how, seed=seed))
 
     return sample
+
+
+def _greedy(
+    sample: Sample, settings: SamplingSettings, tokenizer: Any, problems: Sequence[Problem]
+) -> list[Completion]:
+    """The most likely completion of each problem."""
+    prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
+    return [group[0] for group in sample(prompts, 1, settings.model_copy(update={"temperature": 0.0}), 0)]

@@ -1,88 +1,95 @@
 """Rewards in the shape GRPO asks for.
 
-In: problems and their completions. Out: total and parts. Rules for problems that have one; reward
-models for general prompts (DeepSeek-R1, arXiv:2501.12948v1, sections 2.2.2, 2.3.2 and 2.3.4).
+In: problems, their completions and the step. Out: total and parts. Verifiers and rules for problems that have a
+reference; reward models and rules for general prompts (DeepSeek-R1, arXiv:2501.12948v1, sections 2.2.2, 2.3.2
+and 2.3.4).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
-
-from stages.data.chat_format import split_completion
+from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, split_completion
 from stages.data.problems import Problem
-from stages.rewards.format import format_reward
-from stages.rewards.language import language_consistency
-from stages.rewards.weighted_sum import RewardWeights, reward_all
+from stages.rewards.grade import Grade
+from stages.rewards.graded import Graded
+from stages.rewards.grading import grade_all
+from stages.rewards.mixture import Part, rule_values, weighted_total
 from stages.rollouts.sampler import Completion
 from stages.training.grpo import RewardFunction, Scored
 
 RULE_DOMAINS = ("math", "code", "logic")
 
 
-class GeneralRewardWeights(BaseModel):
-    """Weights of the rewards of general prompts."""
+def rule_reward(mixture: Mapping[str, Part], max_tokens: int) -> RewardFunction:
+    """The parts of ``mixture`` by rule; ``max_tokens`` is where sampling cuts completions off."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    helpful: float = Field(ge=0)
-    """Weight of the helpful reward model's sigmoid; it sees the response without the thought."""
-    safety: float = Field(ge=0)
-    """Weight of the safety reward model's probability; it sees the whole completion."""
-    format: float = Field(ge=0)
-    language: float = Field(ge=0)
-
-
-def rule_reward(weights: RewardWeights) -> RewardFunction:
-    """Accuracy, format and language consistency by rule."""
-
-    def reward(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Scored]:
-        breakdowns = reward_all(weights, problems, [completion.text for completion in completions])
-        return [
-            Scored(total=one.total, parts={"accuracy": one.accuracy, "format": one.format, "language": one.language})
-            for one in breakdowns
-        ]
+    def reward(problems: Sequence[Problem], completions: Sequence[Completion], step: int) -> list[Scored]:
+        grades = grade_all(problems, [completion.text for completion in completions])
+        scored = []
+        for problem, completion, grade in zip(problems, completions, grades, strict=True):
+            values = rule_values(mixture, _graded(problem, completion, max_tokens, grade))
+            total = weighted_total(mixture, values, step)
+            scored.append(Scored(total=total, parts=values, reason=grade.reason))
+        return scored
 
     return reward
 
 
-def mixed_reward(rules: RewardWeights, general: GeneralRewardWeights, reward_models: Path) -> RewardFunction:
-    """Rules for math, code and logic; the reward models in ``reward_models`` for everything else."""
+def _graded(problem: Problem, completion: Completion, max_tokens: int, grade: Grade | None = None) -> Graded:
+    return Graded(
+        problem=problem,
+        completion=completion.text,
+        num_tokens=len(completion.tokens),
+        max_tokens=max_tokens,
+        grade=grade,
+    )
+
+
+def model_reward(mixture: Mapping[str, Part], max_tokens: int, reward_models: Path) -> RewardFunction:
+    """The parts of ``mixture`` for general prompts: the reward models in ``reward_models``, and rules.
+
+    Helpful sees what the user reads, safety the whole completion; each gives a probability.
+    """
     from stages.training.reward_model import RewardModel, as_probability
 
-    by_rule = rule_reward(rules)
     helpful, safety = RewardModel(reward_models / "helpful"), RewardModel(reward_models / "safety")
 
-    def by_model(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Scored]:
+    def reward(problems: Sequence[Problem], completions: Sequence[Completion], step: int) -> list[Scored]:
         prompts = [problem.prompt for problem in problems]
         texts = [completion.text for completion in completions]
         helped = helpful.score(prompts, [final_response(text) for text in texts])
         safe = safety.score(prompts, texts)
         scored = []
-        for problem, text, *scores in zip(problems, texts, helped, safe, strict=True):
-            parts = {
-                "helpful": as_probability(scores[0]),
-                "safety": as_probability(scores[1]),
-                "format": format_reward(text),
-                "language": language_consistency(text, problem.language),
-            }
-            scored.append(Scored(total=sum(getattr(general, name) * part for name, part in parts.items()), parts=parts))
+        for problem, completion, *scores in zip(problems, completions, helped, safe, strict=True):
+            values = {"helpful": as_probability(scores[0]), "safety": as_probability(scores[1])}
+            values = {name: values[name] for name in mixture if name in values}
+            values |= rule_values(mixture, _graded(problem, completion, max_tokens))
+            scored.append(Scored(total=weighted_total(mixture, values, step), parts=values))
         return scored
 
-    def reward(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Scored]:
+    return reward
+
+
+def routed_reward(by_rule: RewardFunction, by_model: RewardFunction) -> RewardFunction:
+    """``by_rule`` for math, code and logic, ``by_model`` for everything else; each sees all of its own at once."""
+
+    def reward(problems: Sequence[Problem], completions: Sequence[Completion], step: int) -> list[Scored]:
         found: dict[int, Scored] = {}
         for rate, wanted in ((by_rule, True), (by_model, False)):
             places = [place for place, one in enumerate(problems) if (one.domain in RULE_DOMAINS) == wanted]
             if places:
-                rated = rate([problems[place] for place in places], [completions[place] for place in places])
+                rated = rate([problems[place] for place in places], [completions[place] for place in places], step)
                 found.update(zip(places, rated, strict=True))
         return [found[place] for place in range(len(problems))]
 
     return reward
 
 
+def reasoning_only(problems: Sequence[Problem]) -> list[Problem]:
+    """Those of ``problems`` that a verifier can grade."""
+    return [problem for problem in problems if problem.domain in RULE_DOMAINS]
+
+
 def final_response(text: str) -> str:
     """What the user reads: the response without thought and answer tags."""
-    from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN
-
     return split_completion(text).response.replace(ANSWER_OPEN, "").replace(ANSWER_CLOSE, "")

@@ -11,7 +11,7 @@ from stages.data.preferences import read_preferences, read_safety_labels
 from stages.data.problems import read_problems
 from stages.data.tiny_world.reasoning import make_problems
 from stages.data.traces import read_traces
-from stages.rewards.format import format_reward
+from stages.rewards.parts.format import format_reward
 from stages.stage4_general_rl import mixture
 
 PARAMS = yaml.safe_load(Path("profiles/smoke.yaml").read_text(encoding="utf-8"))

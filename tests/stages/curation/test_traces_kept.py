@@ -6,9 +6,9 @@ from stages.curation.clean_format import clean
 from stages.curation.trace_filters import TraceFilter, keep_traces, refusal
 from stages.data.chat_format import write_completion
 from stages.data.problems import Problem
-from stages.rewards.format import format_reward
 from stages.rewards.grade import Grade, Reason
-from stages.rewards.language import language_consistency
+from stages.rewards.parts.format import format_reward
+from stages.rewards.parts.language import language_consistency
 from stages.rollouts.sampler import Completion
 
 FILTERS = TraceFilter(per_problem=1, min_language=0.95, max_tokens=50, min_traces=1)

@@ -6,7 +6,9 @@ import pytest
 
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import BehaviourSettings
+from stages.rewards.grade import Reason
 from stages.rollouts.sampler import Completion
+from stages.training.alarms import AlarmWatch
 from stages.training.group_log import GroupLog, name_group_metrics
 from stages.training.grpo import Scored
 from tests.stages.training.test_grpo import SETTINGS
@@ -35,7 +37,8 @@ def scored(total: float, **parts: float) -> Scored:
 
 def metrics(problems: list[Problem], completions: list[Completion], scores: list[Scored], group_size: int = 2):
     settings = SETTINGS.model_copy(update={"group_size": group_size})
-    log = GroupLog(problems, lambda *_: scores, BEHAVIOUR, Path("unused"), settings, first_step=0)
+    watch = AlarmWatch(settings.alarms, {}, lambda line: None)
+    log = GroupLog(problems, lambda *_: scores, BEHAVIOUR, Path("unused"), settings, watch, first_step=0)
     return log.metrics(problems, completions, scores)
 
 
@@ -70,6 +73,14 @@ def test_groups_of_equal_rewards_are_counted(totals, share):
     chains = [problem("chain")] * 6
     found = metrics(chains, [completion("", 3)] * 6, [scored(total) for total in totals])
     assert found["group/zero_variance"] == pytest.approx(share)
+
+
+def test_reasons_are_shares_of_the_answers_that_were_verified():
+    scores = [scored(0.0), *(Scored(total=0.0, parts={}, reason=reason) for reason in (Reason.TIMEOUT, Reason.WRONG))]
+    found = metrics([problem("chain")] * 3, [completion("", 3)] * 3, scores, group_size=3)
+    assert (found["grade/timeout"], found["grade/unreadable_answer"]) == (0.5, 0.0)
+    general = metrics([problem("chain")] * 2, [completion("", 3)] * 2, [scored(0.0)] * 2)
+    assert "grade/timeout" not in general
 
 
 def test_durations_of_the_trainer_are_left_out_and_ours_lose_their_mark():

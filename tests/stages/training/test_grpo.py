@@ -11,8 +11,10 @@ from stages.evaluation.behaviour import BehaviourSettings
 from stages.models.checkpoints import load_policy, load_tokenizer
 from stages.rollouts.sampler import Completion, SamplingSettings
 from stages.run import StageRun
+from stages.training.alarms import AlarmSettings
 from stages.training.group_trainer import GroupTrainer, length_sorted, trl_config
 from stages.training.grpo import GRPOSettings, Scored, train_grpo
+from stages.training.held_out import HeldOutSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -38,6 +40,16 @@ SETTINGS = GRPOSettings(
     precision="fp32",
     save_every_steps=2,
     log_group_every_steps=1,
+    held_out=HeldOutSettings(problems=0, every_steps=1),
+    alarms=AlarmSettings(
+        window_steps=20,
+        format_rise=0.2,
+        accuracy_rise=0.02,
+        model_rise=0.1,
+        accuracy_fall=0.05,
+        max_ungraded=0.5,
+        max_equal=0.9,
+    ),
     sampling=SamplingSettings(sampler="native", temperature=1.0, top_p=1.0, max_tokens=12, batch_prompts=8),
 )
 PROBLEMS = [
@@ -48,7 +60,7 @@ PROBLEMS = [
 ]
 
 
-def reward_even_start(problems: Sequence[Problem], completions: Sequence[Completion]) -> list[Scored]:
+def reward_even_start(problems: Sequence[Problem], completions: Sequence[Completion], step: int) -> list[Scored]:
     """1 for a completion whose first token has an even number: a random model gets about half of them."""
     return [Scored(total=s, parts={"accuracy": s}) for s in (1.0 - c.tokens[0] % 2 for c in completions)]
 
@@ -165,12 +177,12 @@ def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_with_them_to
 
     calls = 0
 
-    def fails_in_step_three(problems, completions):
+    def fails_in_step_three(problems, completions, step):
         nonlocal calls
         calls += 1
         if calls == 3:
             raise KeyboardInterrupt
-        return reward_even_start(problems, completions)
+        return reward_even_start(problems, completions, step)
 
     whole = run_to_end(tiny_checkpoint, fresh("whole"), tmp_path / "out_whole")
     again = run_to_end(tiny_checkpoint, fresh("again"), tmp_path / "out_again")
@@ -197,3 +209,28 @@ def test_too_few_problems_for_one_step_are_refused_before_any_work(tiny_checkpoi
             work=stage.work,
             out=tmp_path / "out",
         )
+
+
+def test_held_out_accuracy_is_measured_before_the_first_step_and_changes_no_weight(tiny_checkpoint, tmp_path):
+    def trained(name: str, problems: int) -> tuple[dict[str, torch.Tensor], dict[int, dict[str, float]]]:
+        (tmp_path / name).mkdir()
+        stage = StageRun(name=name, item=None, seed=3, work=tmp_path / name)
+        settings = SETTINGS.model_copy(update={"held_out": HeldOutSettings(problems=problems, every_steps=2)})
+        train_grpo(
+            settings,
+            policy=tiny_checkpoint,
+            problems=PROBLEMS,
+            reward=reward_even_start,
+            behaviour=BEHAVIOUR,
+            stage=stage,
+            work=stage.work,
+            out=tmp_path / f"out_{name}",
+            held_out=PROBLEMS,
+        )
+        return load_policy(tmp_path / f"out_{name}").state_dict(), stage.recorded()
+
+    with_probe, curves = trained("probed", 4)
+    without, _ = trained("plain", 0)
+    assert [step for step, row in curves.items() if "held_out/accuracy" in row] == [1, 3]
+    assert {row["alarm/rewards_equal"] for row in curves.values()} == {0.0}
+    assert all(torch.equal(weights, without[name]) for name, weights in with_probe.items())

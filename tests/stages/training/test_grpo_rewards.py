@@ -3,16 +3,19 @@
 from typing import ClassVar
 
 import pytest
+from pydantic import TypeAdapter
 
 from stages.data.chat_format import write_completion
 from stages.data.problems import Problem
-from stages.rewards.weighted_sum import RewardWeights
+from stages.rewards.mixture import GeneralMixture, RuleMixture
 from stages.rollouts.sampler import Completion
 from stages.training import grpo_rewards
-from stages.training.grpo_rewards import GeneralRewardWeights, final_response, mixed_reward, rule_reward
+from stages.training.grpo_rewards import final_response, model_reward, routed_reward, rule_reward
 
-RULES = RewardWeights(accuracy=1.0, format=0.2, language=0.1)
-GENERAL = GeneralRewardWeights(helpful=1.0, safety=0.5, format=0.2, language=0.1)
+RULES = TypeAdapter(RuleMixture).validate_python({"accuracy": 1.0, "format": 0.2, "language": 0.1})
+GENERAL = TypeAdapter(GeneralMixture).validate_python(
+    {"helpful": {"weight": 1.0, "from_step": 3}, "safety": 0.5, "format": 0.2, "language": 0.1}
+)
 SUM = Problem(id="s", domain="math", grader="math", source="chain", language="en", prompt="1+1", answer="2")
 ASK = Problem(
     id="g", domain="general", grader="instruction", source="constraints", language="en", prompt="Hi", answer="Hi"
@@ -38,7 +41,7 @@ class RecordingModel:
 
 def test_a_rule_reward_is_the_weighted_sum_of_its_parts():
     right, wrong = completion(write_completion("1+1=2 yes", "2")), completion("<answer>3</answer>")
-    scored = rule_reward(RULES)([SUM, SUM], [right, wrong])
+    scored = rule_reward(RULES, 100)([SUM, SUM], [right, wrong], 0)
     assert scored[0].total == pytest.approx(1.0 + 0.2 + 0.1)
     assert scored[1].total == 0.0
     assert scored[0].parts == {"accuracy": 1.0, "format": 1.0, "language": 1.0}
@@ -47,9 +50,14 @@ def test_a_rule_reward_is_the_weighted_sum_of_its_parts():
 def test_general_prompts_go_to_the_reward_models_and_problems_to_the_rules(monkeypatch, tmp_path):
     monkeypatch.setattr("stages.training.reward_model.RewardModel", RecordingModel)
     text = write_completion("be polite", "Hi", "Here: ")
-    scored = mixed_reward(RULES, GENERAL, tmp_path)([ASK, SUM], [completion(text), completion(text)])
+    reward = routed_reward(rule_reward(RULES, 100), model_reward(GENERAL, 100, tmp_path))
+    scored = reward([ASK, SUM], [completion(text), completion(text)], 3)
     # 1.0 * 0.5 + 0.5 * 0.5 + 0.2 + 0.1
     assert scored[0].total == pytest.approx(1.05)
+    early = reward([ASK], [completion(text)], 2)
+    assert early[0].total == pytest.approx(0.55)  # helpful is not paid yet, and seen all the same
+    assert early[0].parts["helpful"] == 0.5
+    assert scored[1].reason == "wrong" and scored[0].reason is None
     assert set(scored[0].parts) == {"helpful", "safety", "format", "language"}
     assert set(scored[1].parts) == {"accuracy", "format", "language"}
     # Helpful sees the final answer only, safety the whole response.

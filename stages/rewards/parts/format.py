@@ -2,10 +2,12 @@
 
 DeepSeek-R1, arXiv:2501.12948v1, section 2.2.2.
 
-In: a completion. Out: 1.0 or 0.0. Between thought and answer a summary may stand (from the cold start on).
+In: a completion. Out: 1.0 or 0.0. Between thought and answer a summary may stand (from the cold start on). Where a
+chat template opens the thought in the prompt, the samplers put the tag back in front of the completion.
 """
 
 from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, TAGS, THINK_CLOSE, THINK_OPEN
+from stages.rewards.graded import Graded
 
 
 def format_reward(completion: str) -> float:
@@ -21,3 +23,8 @@ def format_reward(completion: str) -> float:
     thought, _, rest = text.removeprefix(THINK_OPEN).partition(THINK_CLOSE)
     _, opened, answer = rest.removesuffix(ANSWER_CLOSE).partition(ANSWER_OPEN)
     return float(bool(opened and thought.strip() and answer.strip()))
+
+
+def reward(graded: Graded) -> float:
+    """``format_reward`` of the completion."""
+    return format_reward(graded.completion)

@@ -10,6 +10,7 @@ import re
 
 from stages.data.chat_format import split_completion
 from stages.data.problems import Language
+from stages.rewards.graded import Graded
 
 _NOT_WORDS = re.compile(
     r"```.*?(?:```|$)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\[.*?\\\]|\\\(.*?\\\)|\\[a-zA-Z]+|<[^<>\s]{1,20}>|(?a:\w*[\d_]\w*)",
@@ -17,6 +18,8 @@ _NOT_WORDS = re.compile(
 )
 _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
 _WORD = re.compile(r"[^\W\d_]+")
+QUOTE_CHARACTERS = 8
+"""Shorter lines of the prompt are words like any other."""
 _LATIN = re.compile(r"[a-zA-ZÀ-ɏ]+")
 
 
@@ -37,9 +40,22 @@ def language_share(text: str, language: Language) -> float:
     return counts[language] / total if total else 1.0
 
 
-def language_consistency(completion: str, language: Language) -> float:
-    """``language_share`` of the thought; 0.0 for an empty, missing or unclosed thought, so that silence is not paid."""
+def language_consistency(completion: str, language: Language, quoted: str = "") -> float:
+    """``language_share`` of the thought; 0.0 for an empty, missing or unclosed thought, so that silence is not paid.
+
+    Lines of ``quoted`` (the prompt) that stand in the thought word for word are left out: who repeats a question
+    asked in another language does not mix languages.
+    """
     parts = split_completion(completion)
     if not parts.closed or not parts.thought.strip():
         return 0.0
-    return language_share(parts.thought, language)
+    thought = parts.thought
+    for line in quoted.splitlines():
+        if len(line.strip()) >= QUOTE_CHARACTERS:
+            thought = thought.replace(line.strip(), " ")
+    return language_share(thought, language) if thought.strip() else 0.0
+
+
+def reward(graded: Graded) -> float:
+    """``language_consistency`` of the completion in its problem's language, without what it quotes of the prompt."""
+    return language_consistency(graded.completion, graded.problem.language, quoted=graded.problem.prompt)
