@@ -1,7 +1,7 @@
 """A real git and DVC repository with the stage names of the real graph and steps that take no time.
 
 A toy step writes its parameters and its inputs' contents to its output, so the outputs differ exactly when they
-should. ``params.yaml`` can make a step fail (``fail: true``) or sleep (``sleep: 60``).
+should. ``params.yaml`` can make a step fail (``fail: true``), sleep (``sleep: 60``) or ring (``alarm: name``).
 """
 
 import subprocess
@@ -22,6 +22,8 @@ name, out, *inputs = sys.argv[1:]
 params = yaml.safe_load(open("params.yaml"))[name.split("@")[0]]
 signal.signal(signal.SIGTERM, lambda *_: (pathlib.Path("saved").write_text(name), sys.exit(143)))
 print(f"{name}: step 1 of 1", flush=True)
+if params.get("alarm"):
+    print(f"[{name}] ALARM {params['alarm']} at step 1: it rings", flush=True)
 pathlib.Path("running").write_text(name)
 time.sleep(params.get("sleep", 0))
 if params.get("fail"):

@@ -37,6 +37,14 @@ def test_stage_runs_then_is_up_to_date_then_restored(toy: Path, caplog: pytest.L
     assert bring_up_to_date(toy, "base", LOG) == RESTORED
 
 
+def test_an_alarm_of_a_stage_is_a_warning(toy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    set_param(toy, "base", alarm="rewards_equal")
+    bring_up_to_date(toy, "base", LOG)
+    warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert warnings == ["[base] ALARM rewards_equal at step 1: it rings"]
+
+
 def test_failed_stage_says_its_last_lines_and_keeps_its_last_good_files(toy: Path) -> None:
     bring_up_to_date(toy, "base", LOG)
     good = {path: (toy / path).read_bytes() for path in ("dvc.lock", "artifacts/base", "metrics/base.json")}
