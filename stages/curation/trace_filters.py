@@ -29,6 +29,8 @@ class TraceFilter(BaseModel):
     """Least share of the prompt's language in the thought's words."""
     max_tokens: int = Field(gt=0)
     """Longest trace."""
+    max_repeats: int = Field(gt=0)
+    """How often one step (a sentence longer than a few signs) may stand in a thought."""
     min_traces: int = Field(gt=0)
     """Stop if fewer are left in all: the next stage could learn nothing from them."""
 
@@ -43,15 +45,15 @@ def refusal(filters: TraceFilter, problem: Problem, completion: Completion, grad
         return "format"
     if language_consistency(completion.text, problem.language) < filters.min_language:
         return "language"
-    if _repeats(split_completion(completion.text).thought):
+    if most_repeated(split_completion(completion.text).thought) > filters.max_repeats:
         return "repetition"
     return None
 
 
-def _repeats(thought: str) -> bool:
-    """True if a step longer than a few signs occurs three times or more."""
+def most_repeated(thought: str) -> int:
+    """How often the most frequent step of ``thought`` occurs, of those longer than five signs; 0 if there is none."""
     steps = Counter(step.strip() for step in thought.replace("。", ". ").split(". ") if len(step.strip()) > 5)
-    return bool(steps) and max(steps.values()) >= 3
+    return max(steps.values(), default=0)
 
 
 def keep_traces(

@@ -3,7 +3,7 @@
 import pytest
 
 from stages.curation.clean_format import clean
-from stages.curation.trace_filters import TraceFilter, keep_traces, refusal
+from stages.curation.trace_filters import TraceFilter, keep_traces, most_repeated, refusal
 from stages.data.chat_format import write_completion
 from stages.data.problems import Problem
 from stages.rewards.grade import Grade, Reason
@@ -11,7 +11,7 @@ from stages.rewards.parts.format import format_reward
 from stages.rewards.parts.language import language_consistency
 from stages.rollouts.sampler import Completion
 
-FILTERS = TraceFilter(per_problem=1, min_language=0.95, max_tokens=50, min_traces=1)
+FILTERS = TraceFilter(per_problem=1, min_language=0.95, max_tokens=50, max_repeats=2, min_traces=1)
 PROBLEM = Problem(
     id="p",
     domain="math",
@@ -44,6 +44,19 @@ GOOD = write_completion("3+5=8,8+1=9. 9=9 yes", "3+5+1")
 )
 def test_a_completion_is_kept_or_refused_for_one_named_reason(text, grade, tokens, reason):
     assert refusal(FILTERS, PROBLEM, completion(text, tokens), grade) == reason
+
+
+@pytest.mark.parametrize(
+    ("thought", "times"),
+    [
+        ("3+5=8. 8-1=7 no. 3+5=8", 1),  # five signs are too short for a step
+        ("3+5-1=7 no. 4+4=8 no. 3+5-1=7 no", 2),
+        ("3+5-1=7不对。4+4=8不对。3+5-1=7不对", 2),
+        ("", 0),
+    ],
+)
+def test_the_most_repeated_step_is_counted(thought, times):
+    assert most_repeated(thought) == times
 
 
 def test_a_truncated_completion_is_never_a_trace():
