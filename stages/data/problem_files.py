@@ -7,6 +7,7 @@ Layouts: ``problems`` has the columns of ``Problem``; ``gsm8k`` has ``question``
 number after ``####``); ``mbpp`` has ``task_id``, ``text``, ``code`` and ``test_list``.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,39 +43,72 @@ def read_problem_file(file: ProblemFile) -> tuple[list[Problem], list[BadRow]]:
     """The problems of ``file`` and its bad rows.
 
     Raises:
-        ProblemFileError: the file is missing, is neither JSON Lines nor Parquet, or lacks a column of its layout.
+        ProblemFileError: the file is missing or empty, is neither JSON nor Parquet, or lacks a column of its layout.
     """
-    rows = _read_rows(Path(file.path))
+    rows = read_rows(Path(file.path))
     convert, columns = LAYOUTS[file.layout]
-    missing = [column for column in columns if rows and column not in rows[0]]
+    found = sorted(set().union(*rows))
+    missing = [column for column in columns if column not in found]
     if missing:
         raise ProblemFileError(
-            f"{file.path}: columns {missing} are missing; layout {file.layout} needs {list(columns)}, "
-            f"found {sorted(rows[0])}"
+            f"{file.path}: columns {missing} are missing; layout {file.layout} needs {list(columns)}, found {found}"
         )
     problems, bad = [], []
     for number, row in enumerate(rows, start=1):
         where = f"{file.path}:{number}"
         try:
+            if lacking := [column for column in columns if row.get(column) is None]:
+                raise ProblemFileError(f"{where}: columns {lacking} are missing or null")
             problems.append(convert(row, number, where))
         except ProblemFileError as error:
             bad.append(BadRow(where, str(error).removeprefix(f"{where}: ")))
     return problems, bad
 
 
-def _read_rows(path: Path) -> list[dict[str, Any]]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSON Lines file, of a JSON file that is one list, or of a Parquet file; at least one.
+
+    JSON is read as it stands: the ``datasets`` library turns "010" into 10 where another row has a number.
+
+    Raises:
+        ProblemFileError: no such file, no rows in it, another format, or a row that is no object.
+    """
+    if not path.is_file():
+        raise ProblemFileError(f"{path}: no such file")
+    if path.suffix not in _READERS:
+        raise ProblemFileError(f"{path}: ends in {path.suffix!r}; allowed: {sorted(_READERS)}")
+    rows = _READERS[path.suffix](path)
+    if not rows:
+        raise ProblemFileError(f"{path}: is empty; one JSON object a row is needed")
+    for number, row in enumerate(rows, start=1):
+        if not isinstance(row, dict):
+            raise ProblemFileError(f"{path}:{number}: found {str(row)[:60]!r}; a JSON object is needed")
+    return rows
+
+
+def _read_json(path: Path) -> list[Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        if text.lstrip().startswith("["):
+            return list(json.loads(text))
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise ProblemFileError(f"{path}: cannot be read ({error})") from error
+    except json.JSONDecodeError as error:
+        raise ProblemFileError(f"{path}: cannot be read ({error}; the text: {error.doc[:60]!r})") from error
+
+
+def _read_parquet(path: Path) -> list[Any]:
     from datasets import Dataset
     from datasets.exceptions import DatasetGenerationError
 
-    if not path.is_file():
-        raise ProblemFileError(f"{path}: no such file (stage0_problems.files in params.yaml)")
-    readers = {".jsonl": Dataset.from_json, ".json": Dataset.from_json, ".parquet": Dataset.from_parquet}
-    if path.suffix not in readers:
-        raise ProblemFileError(f"{path}: ends in {path.suffix!r}; allowed: {sorted(readers)}")
     try:
-        return list(readers[path.suffix](str(path), keep_in_memory=True))
+        return list(Dataset.from_parquet(str(path), keep_in_memory=True))
     except DatasetGenerationError as error:
         raise ProblemFileError(f"{path}: cannot be read ({error.__cause__ or error})") from error
+
+
+_READERS = {".jsonl": _read_json, ".json": _read_json, ".parquet": _read_parquet}
 
 
 def _from_problem_row(row: Mapping[str, Any], number: int, where: str) -> Problem:

@@ -69,6 +69,36 @@ def test_a_broken_line_is_refused_with_the_file_named(tmp_path):
         read(str(tmp_path / "own.jsonl"), "problems")
 
 
+def test_an_empty_file_and_a_row_that_is_no_object_are_refused(tmp_path):
+    for text, message in (("", "is empty"), ("\n", "is empty"), ("[]", "is empty"), ("1\n", "a JSON object is needed")):
+        (tmp_path / "own.json").write_text(text)
+        with pytest.raises(ProblemFileError, match=f"own.json.*{message}"):
+            read(str(tmp_path / "own.json"), "problems")
+
+
+def test_strings_of_digits_stay_strings_beside_numbers(tmp_path):
+    tests = [
+        {"function": "f", "args": ["010", 0.3], "expected": "0110"},
+        {"function": "f", "args": [10, 0.3], "expected": 110},
+    ]
+    rows = [{**OWN, "domain": "code", "grader": "code", "id": str(number), "tests": tests} for number in (1, 2)]
+    [first, second], bad = read(write_jsonl(tmp_path / "own.jsonl", rows), "problems")
+    assert first.tests == second.tests == tuple(tests)
+    assert [type(value) for value in first.tests[0]["args"]] == [str, float]
+    assert bad == []
+
+
+def test_a_row_without_a_column_that_others_have_is_a_bad_row(tmp_path):
+    rows = [
+        {"question": "How many?", "answer": "#### 18"},
+        {"question": "And?"},
+        {"question": None, "answer": "#### 1"},
+    ]
+    problems, bad = read(write_jsonl(tmp_path / "g.jsonl", rows), "gsm8k")
+    assert [problem.id for problem in problems] == ["gsm8k_1"]
+    assert ["['answer']" in bad[0].reason, "['question']" in bad[1].reason] == [True, True]
+
+
 def test_gsm8k_answers_are_what_follows_the_four_hashes(tmp_path):
     rows = [{"question": "How many?", "answer": "3*6=18 so\n#### 18"}, {"question": "And?", "answer": "no mark"}]
     problems, bad = read(write_jsonl(tmp_path / "g.jsonl", rows), "gsm8k")
