@@ -4,10 +4,12 @@
 
 Every reference must score 1.0 with the grader that will be used; no prompt occurs twice; no training
 problem shares an n-gram with a benchmark; problems the base model already solves are dropped, they
-teach nothing (arXiv:2501.12948v2, appendix B.3 and D.1). Rows that fail go to quarantine.jsonl.
+teach nothing (arXiv:2501.12948v2, appendix B.3 and D.1). Of a sample, perturbed references must score 0.0
+(ours). Rows that fail go to quarantine.jsonl.
 """
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -15,6 +17,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.config import StageConfig
+from stages.curation.false_accepts import false_accepts
 from stages.curation.problem_filters import contaminated, duplicates, failed_references
 from stages.data.problem_files import BadRow, ProblemFile, read_problem_file
 from stages.data.problems import Problem, write_problems
@@ -62,6 +65,8 @@ class Config(StageConfig):
     """Stop if a larger share of all rows is bad."""
     max_prompt_tokens: int = Field(gt=0)
     """Longer prompts are quarantined: they would not fit into the context with a completion."""
+    perturbed_problems: int = Field(ge=0)
+    """Problems, drawn from all, whose perturbed references must score 0.0, or they are quarantined; 0 is off."""
     difficulty: Difficulty
 
 
@@ -76,6 +81,10 @@ def run(config: Config, stage: StageRun, *, base: Path, out: Path) -> dict[str, 
     for name in splits:
         splits[name], more = _fit(splits[name], base, config.max_prompt_tokens)
         bad += more
+    deceived = _deceived(splits, config.perturbed_problems, stage)
+    bad += [BadRow(where, reason) for where, reason in deceived.items()]
+    for name in splits:
+        splits[name] = [problem for problem in splits[name] if problem.id not in deceived]
     _write_quarantine(bad, out / "quarantine.jsonl")
     if len(bad) > config.max_bad_rows * num_rows:
         raise ValueError(
@@ -93,6 +102,7 @@ def run(config: Config, stage: StageRun, *, base: Path, out: Path) -> dict[str, 
     return {
         "problems/rows": num_rows,
         "problems/bad": len(bad),
+        "problems/false_accepts": len(deceived),
         "problems/contaminated": len(overlap),
         "problems/too_easy": len(clean) - len(kept),
         "problems/train": len(kept),
@@ -138,6 +148,15 @@ def _fit(problems: Sequence[Problem], base: Path, max_tokens: int) -> tuple[list
         else:
             kept.append(problem)
     return kept, bad
+
+
+def _deceived(splits: Mapping[str, Sequence[Problem]], count: int, stage: StageRun) -> dict[str, str]:
+    """Id -> reason of the problems, among ``count`` drawn ones, whose grader pays a wrong answer."""
+    problems = [problem for some in splits.values() for problem in some]
+    sample = random.Random(stage.seed).sample(problems, min(count, len(problems)))
+    if sample:
+        stage.note(f"perturbed references of {len(sample)} problems")
+    return false_accepts(sample)
 
 
 def _not_too_easy(settings: Difficulty, base: Path, problems: list[Problem], stage: StageRun) -> list[Problem]:

@@ -8,9 +8,10 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from stages.curation.tolerant_grading import grade_each
 from stages.data.chat_format import write_completion
 from stages.data.problems import Problem
-from stages.rewards.grading import UngradableProblemError, grade_all
+from stages.rewards.grading import Grade
 
 _WORD = re.compile(r"[a-z]+|\d|[\u4e00-\u9fff]|[^\s\w]")
 
@@ -23,16 +24,12 @@ def words(text: str) -> list[str]:
 def failed_references(problems: Sequence[Problem]) -> dict[str, str]:
     """Problem id -> reason, for every problem whose own reference does not score 1.0."""
     failed: dict[str, str] = {}
-    gradable = []
-    for problem in problems:
-        try:
-            grade = grade_all([problem], [write_completion("reference", problem.answer)])[0]
-        except UngradableProblemError as error:
-            failed[problem.id] = str(error)
-            continue
-        if grade.score < 1:
-            failed[problem.id] = f"its reference {problem.answer[:60]!r} is graded {grade.score} ({grade.reason})"
-        gradable.append(problem)
+    verdicts = grade_each(problems, [write_completion("reference", problem.answer) for problem in problems])
+    for problem, verdict in zip(problems, verdicts, strict=True):
+        if not isinstance(verdict, Grade):
+            failed[problem.id] = str(verdict)
+        elif verdict.score < 1:
+            failed[problem.id] = f"its reference {problem.answer[:60]!r} is graded {verdict.score} ({verdict.reason})"
     return failed
 
 

@@ -11,6 +11,8 @@ from stages.data.preferences import read_preferences, read_safety_labels
 from stages.data.problems import read_problems
 from stages.data.tiny_world.reasoning import make_problems
 from stages.data.traces import read_traces
+from stages.rewards import grading
+from stages.rewards.grading import Grade
 from stages.rewards.parts.format import format_reward
 from stages.stage4_general_rl import mixture
 
@@ -72,6 +74,28 @@ def test_too_many_bad_rows_stop_the_stage(tiny_checkpoint, stage, tmp_path):
     config = problems_config(tiny_world=None, files=[write_rows(tmp_path / "t.jsonl", rows)], max_bad_rows=0.4)
     with pytest.raises(ValueError, match=r"1 of 2 rows are bad, more than max_bad_rows 0.4"):
         stage0_problems.run(config, stage, base=tiny_checkpoint, out=tmp_path)
+
+
+@pytest.mark.parametrize(("perturbed", "kept"), [(9, ["a", "c"]), (0, ["a", "b", "c"])])
+def test_a_problem_whose_grader_pays_a_wrong_answer_is_quarantined(
+    tiny_checkpoint, stage, tmp_path, monkeypatch, perturbed, kept
+):
+    monkeypatch.setitem(grading._INLINE, "choice", lambda problem, completion: Grade.of("A" in completion))
+    rows = [ROW, {**ROW, "id": "b", "grader": "choice", "prompt": "A or B?", "answer": "A"}]
+    rows += [{**ROW, "id": "c", "prompt": "3 + 4?", "answer": "7"}]
+    config = problems_config(
+        tiny_world=None,
+        files=[write_rows(tmp_path / "train.jsonl", rows)],
+        max_bad_rows=0.9,
+        perturbed_problems=perturbed,
+        difficulty=small_sampling(),
+    )
+    counts = stage0_problems.run(config, stage, base=tiny_checkpoint, out=tmp_path)
+    assert [problem.id for problem in read_problems(tmp_path / "train.jsonl")] == kept
+    quarantined = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
+    assert [row["where"] for row in quarantined] == [name for name in "abc" if name not in kept]
+    assert all("a wrong answer (only in the thought) to the reference 'A'" in row["reason"] for row in quarantined)
+    assert counts["problems/false_accepts"] == counts["problems/bad"] == 3 - len(kept)
 
 
 def test_general_data_is_readable_formatted_and_the_same_for_the_same_seed(stage, tmp_path):
