@@ -17,10 +17,10 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready up down status deploy demo test check profile report clean
+.PHONY: help setup ready up down status deploy demo test check check-rewards profile report clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' Makefile | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
 
 setup: $(VENV)/.installed  ## the environment (again: no effect until a dependency changes)
 
@@ -60,6 +60,10 @@ check: setup  ## format, lint, types, import contract
 	$(RUN) ruff check .
 	$(RUN) mypy flows tasks stages
 	$(BIN)/lint-imports
+
+check-rewards: setup  ## make check-rewards DATA=mine.jsonl: right answers are paid, wrong ones are not (LAYOUT=NAME)
+	@test -n "$(DATA)" || { echo "which file? use: make check-rewards DATA=mine.jsonl"; exit 2; }
+	@$(RUN) stages.reward_check $(DATA) $(if $(LAYOUT),--layout $(LAYOUT))
 
 profile:  ## make profile P=smoke: choose the parameters of the next run
 	@test -n "$(P)" && test -f "profiles/$(P).yaml" \
