@@ -1,6 +1,6 @@
 """The only reader of ``params.yaml``: a stage's block, checked, as a frozen pydantic model.
 
-In: ``params.yaml`` (one block a stage, plus the top-level ``seed``). Out: a ``StageConfig``.
+In: ``params.yaml`` (one block a stage, plus the top-level ``seed`` and ``sandbox``). Out: a ``StageConfig``.
 Every refusal is a ``ParamsError`` that names the file, the key, what was found and what is allowed,
 and it comes before any work has started.
 """
@@ -10,12 +10,14 @@ import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 PARAMS_FILE = Path("params.yaml")
+SandboxLevel = Literal["strong", "weak", "unsafe"]
+"""How well programs of a policy are locked in, best first."""
 
 
 class ParamsError(ValueError):
@@ -58,6 +60,19 @@ def load_seed(params: Mapping[str, Any], path: Path = PARAMS_FILE) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
         raise ParamsError(f"{path}: seed: found {_shown(seed)}; expected a whole number from 0 to {2**32 - 1}")
     return seed
+
+
+def load_sandbox(params: Mapping[str, Any], path: Path = PARAMS_FILE) -> SandboxLevel:
+    """The least isolation under which programs of the policy may run.
+
+    Raises:
+        ParamsError: ``sandbox`` is missing or no such level.
+    """
+    found = params.get("sandbox")
+    for level in get_args(SandboxLevel):
+        if found == level:
+            return level  # type: ignore[no-any-return]
+    raise ParamsError(f"{path}: sandbox: found {_shown(found)}; allowed: {', '.join(get_args(SandboxLevel))}")
 
 
 def stage_config(model: type[Config], block_name: str, params: Mapping[str, Any], path: Path = PARAMS_FILE) -> Config:

@@ -12,7 +12,7 @@ import re
 import unicodedata
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, split_completion
@@ -45,8 +45,11 @@ def find_program(completion: str) -> str | None:
     return program if program.strip() else None
 
 
-def grade_code(problems: Sequence[Problem], completions: Sequence[str]) -> list[Grade]:
+def grade_code(problems: Sequence[Problem], completions: Sequence[str], *, partial_credit: bool = False) -> list[Grade]:
     """Right if every test of the problem passes, in order; equal programs for equal tests run once.
+
+    The score is 1.0 or 0.0, or with ``partial_credit`` the share of tests passed (ours; the paper's is all
+    or nothing, DeepSeek-R1, arXiv:2501.12948v1, section 2.2.2).
 
     Raises:
         UngradableProblemError: a problem has no tests or malformed ones.
@@ -64,16 +67,21 @@ def grade_code(problems: Sequence[Problem], completions: Sequence[str]) -> list[
             grades[place] = refused or Grade(score=0.0, reason=Reason.NO_ANSWER)
             continue
         jobs.setdefault((problem.id, program), (checks_of[problem.id], []))[1].append(place)
-    runs = [
-        Run(code=program, function=run.function, args=run.args, stdin=run.stdin)
-        for (_, program), (checks, _) in jobs.items()
-        for run in checks.runs
-    ]
-    results = iter(run_programs(runs))
-    for checks, places in jobs.values():
-        grade = _judge(checks, [next(results) for _ in checks.runs])
-        grades.update(dict.fromkeys(places, grade))
+    programs = [(program, checks) for (_, program), (checks, _) in jobs.items()]
+    for (checks, places), results in zip(jobs.values(), _run_tests(programs, partial_credit), strict=True):
+        grades.update(dict.fromkeys(places, _judge(checks, results, partial_credit)))
     return [grades[place] for place in range(len(completions))]
+
+
+def _run_tests(programs: Sequence[tuple[str, _Checks]], partial_credit: bool) -> list[list[RunResult]]:
+    """The results of each program's runs; where all must pass, those after a failed first one are left out."""
+    first = run_programs([replace(checks.runs[0], code=program) for program, checks in programs])
+    going_on = [
+        (program, checks.runs[1:] if partial_credit or _num_passed(checks, [result]) else ())
+        for (program, checks), result in zip(programs, first, strict=True)
+    ]
+    others = iter(run_programs([replace(run, code=program) for program, runs in going_on for run in runs]))
+    return [[result, *(next(others) for _ in runs)] for result, (_, runs) in zip(first, going_on, strict=True)]
 
 
 def _refuse(program: str | None, test: Mapping[str, Any]) -> Grade | None:
@@ -118,19 +126,29 @@ def _read_tests(problem: Problem) -> _Checks:
     return _Checks((Run(code="", function=functions.pop(), args=tuple(test["args"] for test in tests)),), expected)
 
 
-def _judge(checks: _Checks, results: Sequence[RunResult]) -> Grade:
-    if any(result.timed_out for result in results):
-        return Grade(score=0.0, reason=Reason.TIMEOUT)
+def _judge(checks: _Checks, results: Sequence[RunResult], partial_credit: bool) -> Grade:
+    passed = _num_passed(checks, results)
+    if passed == len(checks.expected):
+        return Grade.right()
+    reason = Reason.TIMEOUT if any(result.timed_out for result in results) else Reason.WRONG
+    return Grade(score=passed / len(checks.expected) if partial_credit else 0.0, reason=reason)
+
+
+def _num_passed(checks: _Checks, results: Sequence[RunResult]) -> int:
+    """How many of the tests the results pass; a run that was left out passes none."""
     if checks.runs[0].stdin is not None:
-        lines = [None if result.stdout is None else _lines(result.stdout) for result in results]
-        return Grade.of(lines == list(checks.expected))
-    values = results[0].values
-    if values is None or any(value is FAILED for value in values):
-        return Grade.wrong()
+        found = [None if result.stdout is None else _lines(result.stdout) for result in results]
+        return sum(lines == wanted for lines, wanted in zip(found, checks.expected, strict=False))
+    return sum(map(_is_expected, checks.expected, results[0].values or ()))
+
+
+def _is_expected(expected: Any, value: Any) -> bool:
+    if value is FAILED:
+        return False
     try:
-        return Grade.of(all(same_value(want, decode(got)) for want, got in zip(checks.expected, values, strict=True)))
+        return same_value(expected, decode(value))
     except (ValueError, RecursionError):  # typed JSON that no honest child writes
-        return Grade.wrong()
+        return False
 
 
 def _lines(text: str) -> list[str]:

@@ -34,8 +34,10 @@ def grade(problem: Problem, completion: str) -> Grade:
     return grade_all([problem], [completion])[0]
 
 
-def grade_all(problems: Sequence[Problem], completions: Sequence[str]) -> list[Grade]:
+def grade_all(problems: Sequence[Problem], completions: Sequence[str], *, partial_credit: bool = False) -> list[Grade]:
     """The grade of each completion of the problem at the same place; no completions, no grades.
+
+    With ``partial_credit`` a program's score is the share of tests it passes.
 
     Raises:
         UngradableProblemError: a problem's reference cannot be graded against.
@@ -56,7 +58,11 @@ def grade_all(problems: Sequence[Problem], completions: Sequence[str]) -> list[G
         else:
             grades[place] = _INLINE[problem.grader](problem, completion)
     if programs:
-        coded = grade_code([problems[place] for place in programs], [completions[place] for place in programs])
+        coded = grade_code(
+            [problems[place] for place in programs],
+            [completions[place] for place in programs],
+            partial_credit=partial_credit,
+        )
         grades.update(zip(programs, coded, strict=True))
     if algebra:
         verified = verify_pairs([problems[place] for place in algebra], list(algebra.values()))

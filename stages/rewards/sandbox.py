@@ -5,108 +5,98 @@ compares; expected values never enter the process. ``sandbox_level`` tries the w
 """
 
 import json
+import os
+import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import get_args
 
+from stages.config import SandboxLevel
 from stages.rewards.fork_pool import Outcome, shared_pool
+from stages.rewards.outcome import SandboxUnavailableError
+from stages.rewards.remote_executor import remote_level, run_remotely
+from stages.rewards.run_json import FAILED, MAX_PROGRAM_CHARACTERS, Run, RunResult, read_values, run_as_json
+from stages.rewards.sandbox_place import is_address, sandbox_place
+
+__all__ = ["FAILED", "MAX_PROGRAM_CHARACTERS", "Run", "RunResult", "run_programs", "sandbox_level"]
 
 WALL_SECONDS = 2.0
 """Wall time of one program, all its calls together. Ours: reference programs need under 0.1 s."""
-MAX_PROGRAM_CHARACTERS = 100_000
-
-_PROBE = """
-import os, socket, ctypes
-def tried(action):
-    try:
-        action()
-    except OSError:
-        return False
-    return True
-def broken(parent):
-    libc = ctypes.CDLL(None, use_errno=True)
-    probes = {
-        "reads files": lambda: open("/etc/passwd").close(),
-        "reads processes": lambda: open(f"/proc/{os.getppid()}/environ", "rb").close(),
-        "writes files": lambda: open("/tmp/.r1-sandbox-probe", "w").close(),
-        "signals processes": lambda: os.kill(os.getppid(), 0),
-        "opens sockets": lambda: socket.socket().close(),
-        "makes processes": lambda: os.fork() or os._exit(0),
-    }
-    found = [name for name, action in probes.items() if tried(action)]
-    return found + ["makes namespaces"] * (libc.unshare(0x10000000) == 0) + ["is root"] * (os.getuid() == 0)
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """One program to run: calls of ``function`` with each of ``args`` (typed JSON), or once with ``stdin``."""
-
-    code: str
-    function: str = ""
-    args: tuple[Any, ...] = ()
-    stdin: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunResult:
-    """What came back."""
-
-    timed_out: bool
-    values: tuple[Any, ...] | None
-    """A typed-JSON value a call, ``FAILED`` for a call that raised; None if nothing readable came back."""
-    stdout: str | None
-    """For ``stdin`` runs that ended without error."""
-
-
-FAILED = object()
+_CANARY_TIME_NS = 10**18
 
 
 def run_programs(runs: Sequence[Run], wall_seconds: float = WALL_SECONDS) -> list[RunResult]:
     """The result of each run, in order; each in a fresh process with limits from its start.
 
     Raises:
-        SandboxUnavailableError: this machine cannot run the sandbox at all.
+        SandboxUnavailableError: programs cannot be run where R1_SANDBOX says.
     """
-    outcomes = shared_pool("code").run_all([_request(run) for run in runs], wall_seconds)
+    place = sandbox_place()
+    if is_address(place):
+        return run_remotely(place, runs, wall_seconds)
+    outcomes = shared_pool("code").run_all([run_as_json(run) for run in runs], wall_seconds)
     return [_result(run, outcome) for run, outcome in zip(runs, outcomes, strict=True)]
 
 
-def _request(run: Run) -> dict[str, Any]:
-    code = run.code.removeprefix("\ufeff")
-    if run.stdin is not None:
-        return {"code": code, "stdin": run.stdin}
-    return {"code": code, "function": run.function, "args": run.args}
-
-
 def _result(run: Run, outcome: Outcome) -> RunResult:
-    ended_well = outcome.ended == "exited" and outcome.exit_code == 0
     values = stdout = None
-    if ended_well and run.stdin is None:
-        values = _read_values(outcome.payload, len(run.args))
-    elif ended_well:
+    if run.stdin is None:
+        values = _read_payload(outcome.payload, len(run.args))
+    elif outcome.ended == "exited" and outcome.exit_code == 0:
         stdout = outcome.payload.decode("utf-8", errors="replace")
     return RunResult(timed_out=outcome.ended == "timeout", values=values, stdout=stdout)
 
 
-def _read_values(payload: bytes, count: int) -> tuple[Any, ...] | None:
-    """The calls' values out of a hostile string; None unless it is exactly what the child's job writes."""
+def _read_payload(payload: bytes, count: int) -> tuple[object, ...] | None:
+    """The calls' values out of a hostile string; None if there is a line the child's job does not write."""
     try:
-        rows = json.loads(payload)
+        rows = [json.loads(line) for line in payload.split(b"\n")[:-1]]  # a last line without its end was cut off
     except (ValueError, RecursionError):
         return None
-    if type(rows) is not list or len(rows) != count or not all(type(row) is dict and len(row) == 1 for row in rows):
-        return None
-    return tuple(row.get("value", FAILED) for row in rows)
+    return read_values(rows, count)
 
 
-def sandbox_level() -> tuple[Literal["strong", "weak"], list[str]]:
-    """``("strong", [])``, or ``("weak", what a program can do here)``; tried out, takes a few milliseconds.
+def sandbox_level() -> tuple[SandboxLevel, list[str]]:
+    """``("strong", [])``, or a weaker level and what a program can do; tried out, takes a few milliseconds.
+
+    An executor is asked for its own finding. R1_SANDBOX=unsafe is ``unsafe`` whatever would be found.
 
     Raises:
-        SandboxUnavailableError: this machine cannot run the sandbox at all.
+        SandboxUnavailableError: programs cannot be run where R1_SANDBOX says.
     """
-    [result] = run_programs([Run(code=_PROBE, function="broken", args=([0],))])
+    place = sandbox_place()
+    if place == "unsafe":
+        return "unsafe", ["runs as a plain process with all rights of this user"]
+    if is_address(place):
+        return _checked(place, *remote_level(place))
+    broken = _try_walls()
+    return ("weak" if broken else "strong"), broken
+
+
+def _checked(place: str, level: object, broken: object) -> tuple[SandboxLevel, list[str]]:
+    for known in get_args(SandboxLevel):
+        if level == known and isinstance(broken, list):
+            return known, [str(one) for one in broken]
+    raise SandboxUnavailableError(f"{place} is no executor: it gives its level as {level!r}")
+
+
+def _try_walls() -> list[str]:
+    """What a program could do here, as it says and as can be seen afterwards."""
+    probe = Path(__file__).with_name("sandbox_probe.py").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="r1-canary-") as folder:
+        canary = Path(folder, "file")
+        canary.write_text("canary")
+        canary.chmod(0o644)
+        Path(folder).chmod(0o755)
+        os.utime(canary, ns=(_CANARY_TIME_NS, _CANARY_TIME_NS))
+        before = os.stat(canary)
+        [result] = run_programs([Run(code=probe, function="broken", args=([os.getpid(), folder],))])
+        after = os.stat(canary) if canary.exists() else None
     if result.values is None or not isinstance(result.values[0], list):
-        return "weak", ["the self-test did not come back"]
-    return ("weak" if result.values[0] else "strong"), result.values[0]
+        return ["stops the self-test from coming back"]
+    changed = after is None or _described(after) != _described(before)
+    return [str(one) for one in result.values[0]] + ["changes files"] * changed
+
+
+def _described(file: os.stat_result) -> tuple[int, ...]:
+    return file.st_mode, file.st_size, file.st_mtime_ns, file.st_gid, file.st_nlink

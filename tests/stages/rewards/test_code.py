@@ -117,7 +117,7 @@ def test_a_pool_that_is_closed_leaves_no_process_and_no_folder():
     before = set(Path("/dev/shm").glob("r1-sandbox-*"))
     pool = ForkPool("code", size=1)
     outcome = pool.run_all([{"code": ADD, "function": "add", "args": [[1, 2]]}], 2.0)
-    assert outcome[0].payload == b'[{"value": 3}]'
+    assert outcome[0].payload == b'{"value": 3}\n'
     [server] = [server.process.pid for server in pool._servers]
     pool.close()
     assert not Path(f"/proc/{server}").exists()
