@@ -23,6 +23,7 @@ from stages.evaluation.records import COMPLETIONS_FILE, SCORES_FILE, ScoredCompl
 from stages.evaluation.statistics import BootstrapSettings
 from stages.evaluation.summary import summarize
 from stages.rewards.grading import grade_all
+from stages.rewards.sandbox_check import check_sandbox
 from stages.rollouts.generate import generate_groups
 from stages.rollouts.sampler import SamplingSettings
 from stages.run import StageRun, run_as_stage
@@ -51,6 +52,7 @@ def run(config: Config, stage: StageRun, *, checkpoint: Path, problems: Path, ou
     asked = select_problems(read_problems(problems / "eval.jsonl"), config.problems_per_benchmark)
     if not asked:
         raise ValueError(f"{problems / 'eval.jsonl'}: no problem to evaluate on; run stage0_problems again")
+    check_sandbox(stage, asked)
     stage.note(f"{len(asked)} problems, {config.k} completions each")
     records = _ask(config, checkpoint, asked, stage.seed)
     write_records(records, out / COMPLETIONS_FILE)

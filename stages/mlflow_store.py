@@ -85,6 +85,8 @@ class Store:
     def close(self, run_id: str, record: RunRecord, curves: Curves) -> None:
         """Complete the run: missing points, and for a finished one its output, final metrics and note."""
         self.send_curves(run_id, curves)
+        for name, fact in record.facts.items():
+            self.client.set_tag(run_id, f"r1.{name}", fact)
         if record.status is Status.FINISHED:
             links = {name: self._page_of_maker(entry) for name, entry in record.inputs.items()}
             note = lineage_note(record, {name: page for name, page in links.items() if page})

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages import tracking
-from stages.config import ParamsError, StageConfig
+from stages.config import ParamsError, SandboxLevel, StageConfig
 from stages.contract import process
 from stages.contract.arguments import ArgumentsError
 from stages.contract.metrics import Curves, curves_as_csv, finite_numbers, read_curves
@@ -45,6 +45,10 @@ class StageRun:
     work: Path
     """Resumable state: the same folder for the same fingerprint, deleted once the output is published."""
     progress: Progress = field(default_factory=Progress)
+    sandbox: SandboxLevel = "strong"
+    """The least isolation under which programs of the policy may run (``stages/rewards/sandbox_check.py``)."""
+    facts: dict[str, str] = field(default_factory=dict)
+    """What the stage finds out about the machine and wants on record: in provenance.json, as tags in MLflow."""
 
     def log(self, step: int, metrics: Mapping[str, float], total_steps: int | None = None) -> None:
         """Record ``metrics`` of ``step``: a line of ``metrics.jsonl``, the MLflow curves, a progress line.
@@ -105,6 +109,8 @@ def _execute(plan: Plan, run: RunFunction) -> None:
         seed=record.seed,
         work=work,
         progress=Progress(on_metrics=tracker.log),
+        sandbox=plan.sandbox,
+        facts=record.facts,  # the same dictionary: what is known of a run that fails is sent as well
     )
     status = Status.FAILED
     try:

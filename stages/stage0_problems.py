@@ -23,6 +23,7 @@ from stages.data.problem_files import BadRow, ProblemFile, read_problem_file
 from stages.data.problems import Problem, write_problems
 from stages.data.tiny_world.reasoning import make_problems
 from stages.rewards.grading import grade_all
+from stages.rewards.sandbox_check import check_sandbox
 from stages.rollouts.generate import generate_groups
 from stages.rollouts.sampler import SamplingSettings
 from stages.run import StageRun, run_as_stage
@@ -77,6 +78,7 @@ def run(config: Config, stage: StageRun, *, base: Path, out: Path) -> dict[str, 
         ValueError: too many rows are bad, or no training problem is left.
     """
     splits, bad = _collect(config, stage.seed)
+    check_sandbox(stage, [*splits["train"], *splits["eval"]])
     num_rows = len(bad) + sum(map(len, splits.values()))
     for name in splits:
         splits[name], more = _fit(splits[name], base, config.max_prompt_tokens)

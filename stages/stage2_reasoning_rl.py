@@ -13,6 +13,7 @@ from stages.config import StageConfig
 from stages.data.problems import read_problems
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.mixture import RuleMixture
+from stages.rewards.sandbox_check import check_sandbox
 from stages.run import StageRun, run_as_stage
 from stages.training.grpo import GRPOSettings, train_grpo
 from stages.training.grpo_rewards import reasoning_only, rule_reward
@@ -28,10 +29,12 @@ class Config(StageConfig):
 
 def run(config: Config, stage: StageRun, *, policy: Path, problems: Path, out: Path) -> dict[str, float]:
     """Train ``policy`` on ``problems/train.jsonl``, write Dev2 to ``out``; metrics of the last step."""
+    asked = read_problems(problems / "train.jsonl")
+    check_sandbox(stage, asked)
     return train_grpo(
         config.grpo,
         policy=policy,
-        problems=read_problems(problems / "train.jsonl"),
+        problems=asked,
         reward=rule_reward(config.rewards, config.grpo.sampling.max_tokens),
         behaviour=config.behaviour,
         stage=stage,

@@ -16,6 +16,7 @@ from stages.config import StageConfig
 from stages.data.problems import Problem, read_problems
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.mixture import GeneralMixture, RuleMixture
+from stages.rewards.sandbox_check import check_sandbox
 from stages.run import StageRun, run_as_stage
 from stages.training.grpo import GRPOSettings, train_grpo
 from stages.training.grpo_rewards import model_reward, reasoning_only, routed_reward, rule_reward
@@ -56,6 +57,7 @@ def run(
         )
     reasoning = read_problems(problems / "train.jsonl")
     general = read_problems(general_data / "prompts.jsonl")
+    check_sandbox(stage, [*reasoning, *general])
     longest = config.grpo.sampling.max_tokens
     reward = routed_reward(
         rule_reward(config.rewards, longest), model_reward(config.general_rewards, longest, reward_models)

@@ -33,7 +33,9 @@ def test_a_stage_depends_on_all_the_code_it_imports_and_on_no_other_module(name)
 @pytest.mark.parametrize("name", GRAPH)
 def test_a_stage_reads_its_own_params_block_and_the_seed_and_never_persists(name):
     stage = definition(name)
-    assert {key.split(".")[0] for key in stage["params"]} == {"seed", name}
+    runs_programs = ROOT / "stages/rewards/sandbox_check.py" in read_code(f"stages.{name}", ROOT).files
+    shared = {"seed", "sandbox"} if runs_programs else {"seed"}
+    assert {key.split(".")[0] for key in stage["params"]} == {*shared, name}
     assert all(isinstance(out, str) for out in stage["outs"])  # a mapping would be `persist: true` or the like
     assert stage["outs"][0].startswith(f"artifacts/{name}")
 
@@ -67,7 +69,7 @@ def test_a_wrong_number_in_params_yaml_is_named_with_its_key_and_what_is_allowed
 def test_an_unknown_block_is_refused(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text((ROOT / "profiles" / "tiny.yaml").read_text() + "\nstage9_magic: {}\n")
-    with pytest.raises(ParamsError, match="stage9_magic: unknown block; allowed: seed, evaluate"):
+    with pytest.raises(ParamsError, match="stage9_magic: unknown block; allowed: seed, sandbox, evaluate"):
         check_params(path)
 
 

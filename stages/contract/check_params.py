@@ -10,7 +10,7 @@ import importlib
 import sys
 from pathlib import Path
 
-from stages.config import PARAMS_FILE, ParamsError, load_params, load_seed, stage_config
+from stages.config import PARAMS_FILE, ParamsError, load_params, load_sandbox, load_seed, stage_config
 
 STAGES_FOLDER = Path(__file__).parents[1]
 
@@ -29,9 +29,10 @@ def check_params(path: Path = PARAMS_FILE) -> None:
     """
     params = load_params(path)
     load_seed(params, path)
+    load_sandbox(params, path)
     names = stage_names()
-    unknown = sorted(set(params) - {"seed", *names})
-    wrong = [f"{path}: {name}: unknown block; allowed: seed, {', '.join(names)}" for name in unknown]
+    unknown = sorted(set(params) - {"seed", "sandbox", *names})
+    wrong = [f"{path}: {name}: unknown block; allowed: seed, sandbox, {', '.join(names)}" for name in unknown]
     for name in names:
         config = importlib.import_module(f"stages.{name}").Config
         try:

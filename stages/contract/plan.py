@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.config import StageConfig, load_params, load_seed, stage_config
+from stages.config import SandboxLevel, StageConfig, load_params, load_sandbox, load_seed, stage_config
 from stages.contract.arguments import read_arguments
 from stages.contract.fingerprint import StageCode, fingerprint, read_code
 from stages.contract.record import InputRecord, RunRecord, git_state
@@ -31,6 +31,8 @@ class Plan:
 
     record: RunRecord
     config: StageConfig
+    sandbox: SandboxLevel
+    """The least isolation for programs of the policy; it decides nothing about results, so no part of the record."""
     inputs: dict[str, Path]
     out: Path
     code: StageCode
@@ -47,7 +49,7 @@ def make_plan(
         MissingInputError: an input is not on disk; the message names all of them.
     """
     params = load_params()
-    seed = load_seed(params)
+    seed, sandbox = load_seed(params), load_sandbox(params)
     config = stage_config(config_model, stage, params)
     arguments = read_arguments(stage, run, command_line, params)
     _check_inputs(arguments.inputs)
@@ -82,7 +84,7 @@ def make_plan(
         parent_run_id=os.environ.get("R1_PARENT_RUN_ID"),
         flow_run_id=os.environ.get("R1_FLOW_RUN_ID"),
     )
-    return Plan(record=record, config=config, inputs=arguments.inputs, out=arguments.out, code=code)
+    return Plan(record=record, config=config, sandbox=sandbox, inputs=arguments.inputs, out=arguments.out, code=code)
 
 
 def _check_inputs(inputs: Mapping[str, Path]) -> None:

@@ -59,9 +59,11 @@ class RunRecord:
     ended_ms: int | None = None
     out_md5: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
+    """What the stage found out about the machine, by name: ``sandbox``, the isolation its programs ran under."""
 
     def provenance(self) -> dict[str, Any]:
-        """What goes into the output itself: the same for the same code, parameters, seed and inputs."""
+        """What goes into the output itself: the same for the same code, parameters, seed, inputs and sandbox."""
         return {
             "stage": self.stage,
             "item": self.item,
@@ -70,6 +72,7 @@ class RunRecord:
             "params": self.params,
             "seed": self.seed,
             "inputs": {name: {"path": entry.path, "md5": entry.md5} for name, entry in self.inputs.items()},
+            **self.facts,
         }
 
     def as_dict(self) -> dict[str, Any]:

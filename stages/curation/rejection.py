@@ -11,6 +11,7 @@ from stages.curation.trace_filters import TraceFilter, keep_traces
 from stages.data.problems import Problem
 from stages.data.traces import Trace
 from stages.rewards.grading import grade_all
+from stages.rewards.sandbox_check import check_sandbox
 from stages.rollouts.generate import generate_groups
 from stages.rollouts.sampler import SamplingSettings
 from stages.run import StageRun
@@ -29,7 +30,9 @@ def sample_traces(
 
     Raises:
         ValueError: fewer than ``filters.min_traces`` are left.
+        SandboxTooWeakError: programs would run under less isolation than params.yaml asks for.
     """
+    check_sandbox(stage, problems)
     stage.note(f"{len(problems)} problems, {samples} completions each")
     groups = generate_groups(policy, problems, sampling, group_size=samples, seed=stage.seed)
     repeated = [problem for problem in problems for _ in range(samples)]

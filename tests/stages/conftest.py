@@ -55,6 +55,7 @@ if __name__ == "__main__":
 '''
 
 PARAMS = """seed: 3
+sandbox: strong
 stage1_toy:
   steps: 5
   optimizer:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tests.stages.conftest import ToyRepository
 
 SLOW_PARAMS = """seed: 3
+sandbox: strong
 stage1_toy:
   steps: 8
   step_seconds: 0.1
