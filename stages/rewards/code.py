@@ -46,31 +46,37 @@ def find_program(completion: str) -> str | None:
 
 
 def grade_code(problems: Sequence[Problem], completions: Sequence[str], *, partial_credit: bool = False) -> list[Grade]:
-    """Right if every test of the problem passes, in order; equal programs for equal tests run once.
+    """The grades of the programs in the completions; see ``grade_programs``."""
+    return grade_programs(problems, [find_program(text) for text in completions], partial_credit=partial_credit)
+
+
+def grade_programs(
+    problems: Sequence[Problem], programs: Sequence[str | None], *, partial_credit: bool = False
+) -> list[Grade]:
+    """Right if every test of the problem passes, in order; equal programs for one problem run once.
 
     The score is 1.0 or 0.0, or with ``partial_credit`` the share of tests passed (ours; the paper's is all
-    or nothing, DeepSeek-R1, arXiv:2501.12948v1, section 2.2.2).
+    or nothing, DeepSeek-R1, arXiv:2501.12948v1, section 2.2.2). None is no answer.
 
     Raises:
         UngradableProblemError: a problem has no tests or malformed ones.
-        SandboxUnavailableError: this machine cannot run the sandbox.
+        SandboxUnavailableError: programs cannot be run where R1_SANDBOX says.
     """
     grades: dict[int, Grade] = {}
-    jobs: dict[tuple[str, str], tuple[_Checks, list[int]]] = {}
-    checks_of: dict[str, _Checks] = {}
-    for place, (problem, completion) in enumerate(zip(problems, completions, strict=True)):
-        if problem.id not in checks_of:
-            checks_of[problem.id] = _read_tests(problem)
-        program = find_program(completion)
+    jobs: dict[tuple[int, str], tuple[_Checks, list[int]]] = {}
+    checks_of: dict[int, _Checks] = {}
+    for place, (problem, program) in enumerate(zip(problems, programs, strict=True)):
+        if id(problem) not in checks_of:  # by identity: an id may occur in two data sets
+            checks_of[id(problem)] = _read_tests(problem)
         refused = _refuse(program, problem.tests[0])
         if refused is not None or program is None:
             grades[place] = refused or Grade(score=0.0, reason=Reason.NO_ANSWER)
             continue
-        jobs.setdefault((problem.id, program), (checks_of[problem.id], []))[1].append(place)
-    programs = [(program, checks) for (_, program), (checks, _) in jobs.items()]
-    for (checks, places), results in zip(jobs.values(), _run_tests(programs, partial_credit), strict=True):
+        jobs.setdefault((id(problem), program), (checks_of[id(problem)], []))[1].append(place)
+    to_run = [(program, checks) for (_, program), (checks, _) in jobs.items()]
+    for (checks, places), results in zip(jobs.values(), _run_tests(to_run, partial_credit), strict=True):
         grades.update(dict.fromkeys(places, _judge(checks, results, partial_credit)))
-    return [grades[place] for place in range(len(completions))]
+    return [grades[place] for place in range(len(programs))]
 
 
 def _run_tests(programs: Sequence[tuple[str, _Checks]], partial_credit: bool) -> list[list[RunResult]]:

@@ -56,7 +56,11 @@ def _sandboxed_processes() -> set[str]:
             parents[folder.name] = (folder / "stat").read_text().rpartition(")")[2].split()[1]
         except OSError:
             continue
-    mine = {pid for pid in names if "fork_server.py" in names[pid] and parents[pid] == str(os.getpid())}
+    mine = {
+        pid
+        for pid, name in names.items()
+        if "fork_server.py" in name and "bwrap" not in name and parents[pid] == str(os.getpid())
+    }
     return {pid for pid, parent in parents.items() if parent in mine}
 
 
