@@ -44,9 +44,10 @@ class Refusal(Exception):  # noqa: N818 - it is an answer, not an error of ours
 
 
 class Executor(ThreadingHTTPServer):
-    """At most ``max_requests`` connections at a time; further ones are told to come back."""
+    """At most ``max_requests`` connections at a time; further ones wait for their turn."""
 
     daemon_threads = True
+    request_queue_size = 128
 
     def __init__(self, host: str, port: int, *, token: str | None, max_requests: int) -> None:
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -55,12 +56,9 @@ class Executor(ThreadingHTTPServer):
         self._places = threading.BoundedSemaphore(max_requests)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer in a thread of its own, if there is a place for one."""
-        if self._places.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            request.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            self.shutdown_request(request)
+        """Answer in a thread of its own, as soon as there is a place for one."""
+        self._places.acquire()
+        super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Answer, and free the place."""
