@@ -92,7 +92,9 @@ del select.poll, select.epoll
 
 from stages.data.problems import Problem
 from stages.rewards.grading import grade_all
-from stages.rewards.weighted_sum import RewardWeights, reward_all
+from pydantic import TypeAdapter
+from stages.rewards.graded import Graded
+from stages.rewards.mixture import RuleMixture, rule_values, weighted_total
 
 def problem(grader, answer):
     return Problem(id="p", domain="math", grader=grader, source="t", language="en", prompt="?", answer=answer)
@@ -103,9 +105,14 @@ def answered(text):
 root = "\\sqrt{{8}}"
 problems = [problem("math", "42"), problem("math", root), problem("math", root), problem("choice", "B")]
 texts = [answered(text) for text in ("42", "2\\sqrt{{2}}", "2\\sqrt{{3}}", "B")]
-weights = RewardWeights(accuracy=1, format=1, language=1)
-print([grade.score for grade in grade_all(problems, texts)])
-print([one.total for one in reward_all(weights, problems, texts)])
+mixture = TypeAdapter(RuleMixture).validate_python({{"accuracy": 1.0, "format": 1.0, "language": 1.0}})
+grades = grade_all(problems, texts)
+print([grade.score for grade in grades])
+seen = [
+    Graded(problem=one, completion=text, num_tokens=9, max_tokens=99, grade=grade)
+    for one, text, grade in zip(problems, texts, grades, strict=True)
+]
+print([weighted_total(mixture, rule_values(mixture, one), 0) for one in seen])
 """
 
 
