@@ -21,11 +21,13 @@ from stages.rewards.run_json import MalformedRunError, Run, RunResult, result_fr
 
 TOKEN_VARIABLE = "R1_SANDBOX_TOKEN"
 _RUNS_A_REQUEST = 32
+_REQUEST_BYTES = 16 << 20
 _REQUESTS_AT_ONCE = 4
 _PAUSES_SECONDS = (0.2, 1.0, 3.0, 6.0)
 """Before each further try."""
 _CONNECT_SECONDS = 10.0
-_ANSWER_BYTES = 64 << 20
+_ANSWER_BYTES_A_RUN = 8 << 20
+"""A mebibyte of output may be six as JSON."""
 
 
 def run_remotely(address: str, runs: Sequence[Run], wall_seconds: float) -> list[RunResult]:
@@ -34,13 +36,12 @@ def run_remotely(address: str, runs: Sequence[Run], wall_seconds: float) -> list
     Raises:
         SandboxUnavailableError: the executor cannot be reached, refuses, or answers something else than results.
     """
-    pieces = [runs[start : start + _RUNS_A_REQUEST] for start in range(0, len(runs), _RUNS_A_REQUEST)]
 
-    def run_piece(piece: Sequence[Run]) -> list[RunResult]:
-        body = {"wall_seconds": wall_seconds, "runs": [run_as_json(run) for run in piece]}
+    def run_piece(piece: Sequence[str]) -> list[RunResult]:
+        body = f'{{"wall_seconds": {wall_seconds}, "runs": [{", ".join(piece)}]}}'
         # The slowest that can happen: every run takes all its time, one after another.
         patience = len(piece) * (PATIENCE * wall_seconds + 2.0) + _CONNECT_SECONDS
-        answer = _ask(address, "POST", "/v1/run", json.dumps(body).encode(), patience)
+        answer = _ask(address, "POST", "/v1/run", body.encode(), patience, len(piece))
         rows = answer.get("results")
         if not isinstance(rows, list) or len(rows) != len(piece):
             raise SandboxUnavailableError(f"{address} answered {len(piece)} runs with something else than results")
@@ -50,7 +51,20 @@ def run_remotely(address: str, runs: Sequence[Run], wall_seconds: float) -> list
             raise SandboxUnavailableError(f"{address} answered a run with something else: {error}") from error
 
     with ThreadPoolExecutor(_REQUESTS_AT_ONCE) as threads:
-        return [result for piece in threads.map(run_piece, pieces) for result in piece]
+        return [result for results in threads.map(run_piece, _pieces(runs)) for result in results]
+
+
+def _pieces(runs: Sequence[Run]) -> list[list[str]]:
+    """The runs as JSON, in pieces of a size that a request may have."""
+    pieces: list[list[str]] = []
+    size = 0
+    for row in (json.dumps(run_as_json(run)) for run in runs):
+        if not pieces or len(pieces[-1]) == _RUNS_A_REQUEST or size + len(row) > _REQUEST_BYTES:
+            pieces.append([])
+            size = 0
+        pieces[-1].append(row)
+        size += len(row)
+    return pieces
 
 
 def remote_level(address: str) -> tuple[Any, Any]:
@@ -59,15 +73,16 @@ def remote_level(address: str) -> tuple[Any, Any]:
     Raises:
         SandboxUnavailableError: the executor cannot be reached or refuses.
     """
-    answer = _ask(address, "GET", "/v1/level", b"", 60.0)
+    answer = _ask(address, "GET", "/v1/level", b"", 60.0, 1)
     return answer.get("level"), answer.get("broken")
 
 
-def _ask(address: str, method: str, path: str, body: bytes, patience_seconds: float) -> dict[str, Any]:
+def _ask(address: str, method: str, path: str, body: bytes, patience_seconds: float, num_runs: int) -> dict[str, Any]:
     """The JSON object the executor answers with; tried again where that may help."""
+    max_bytes = (1 + num_runs) * _ANSWER_BYTES_A_RUN
     for pause in (*_PAUSES_SECONDS, None):
         try:
-            status, data = _exchange(address, method, path, body, patience_seconds)
+            status, data = _exchange(address, method, path, body, patience_seconds, max_bytes)
             if status != http.HTTPStatus.SERVICE_UNAVAILABLE:
                 return _read_answer(address, status, data)
             failure = "is busy"
@@ -84,7 +99,9 @@ def _ask(address: str, method: str, path: str, body: bytes, patience_seconds: fl
     )
 
 
-def _exchange(address: str, method: str, path: str, body: bytes, patience_seconds: float) -> tuple[int, bytes]:
+def _exchange(
+    address: str, method: str, path: str, body: bytes, patience_seconds: float, max_bytes: int
+) -> tuple[int, bytes]:
     parts = _split(address)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=_CONNECT_SECONDS)
@@ -96,7 +113,7 @@ def _exchange(address: str, method: str, path: str, body: bytes, patience_second
             headers["Authorization"] = f"Bearer {token}"
         connection.request(method, parts.path.rstrip("/") + path, body, headers)
         answer = connection.getresponse()
-        return answer.status, answer.read(_ANSWER_BYTES)
+        return answer.status, answer.read(max_bytes)
     finally:
         connection.close()
 

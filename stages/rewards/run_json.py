@@ -8,7 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from stages.data.typed_json import MAX_DEPTH
+
 MAX_PROGRAM_CHARACTERS = 100_000
+_MAX_NESTING = 3 * MAX_DEPTH + 5
+"""A tagged dictionary takes three levels of JSON for one of Python."""
 FAILED = object()
 """Stands where a value would: the call raised, or was not reached."""
 
@@ -90,9 +94,18 @@ def result_from_json(row: Any, where: str) -> RunResult:
 
 def read_values(rows: Sequence[Any], count: int) -> tuple[Any, ...] | None:
     """``count`` values out of what a hostile program may have written; those missing at the end are FAILED."""
-    if len(rows) > count or not all(type(row) is dict and len(row) == 1 for row in rows):
+    if len(rows) > count or not all(type(row) is dict and len(row) == 1 and _is_shallow(row) for row in rows):
         return None
     return tuple(row.get("value", FAILED) for row in rows) + (FAILED,) * (count - len(rows))
+
+
+def _is_shallow(value: Any, room: int = _MAX_NESTING) -> bool:
+    """Whether ``value`` is nested at most ``room`` deep; what is deeper no honest job writes, and no encoder takes."""
+    if type(value) is dict:
+        value = value.values()
+    elif type(value) is not list:
+        return True
+    return room > 0 and all(_is_shallow(item, room - 1) for item in value)
 
 
 def _has_shape(row: Any, shape: dict[str, Any]) -> bool:

@@ -51,9 +51,9 @@ def _read_payload(payload: bytes, count: int) -> tuple[object, ...] | None:
     """The calls' values out of a hostile string; None if there is a line the child's job does not write."""
     try:
         rows = [json.loads(line) for line in payload.split(b"\n")[:-1]]  # a last line without its end was cut off
+        return read_values(rows, count)
     except (ValueError, RecursionError):
         return None
-    return read_values(rows, count)
 
 
 def sandbox_level() -> tuple[SandboxLevel, list[str]]:

@@ -42,7 +42,7 @@ def check_sandbox(stage: "StageRun", problems: Iterable[Problem]) -> None:
     if _LEVELS.index(level) > _LEVELS.index(stage.sandbox):
         raise SandboxTooWeakError(
             f"params.yaml: sandbox: {stage.sandbox} is asked for, {level} was found ({VARIABLE}={place}){can}. "
-            f"Run on Linux 6.2 or newer with landlock and seccomp, inside bubblewrap ({VARIABLE}=bubblewrap) or on an "
+            f"Run on Linux 5.13 or newer with landlock and seccomp, inside bubblewrap ({VARIABLE}=bubblewrap) or on an "
             f"executor ({VARIABLE}=http://HOST:PORT), see docs/sandbox.md; or, if you trust the programs that much, "
             f"write sandbox: {level} into params.yaml"
         )

@@ -102,7 +102,8 @@ class ForkPool:
         self._idle += new
 
     def _discard(self, server: ServerProcess) -> None:
-        self._servers.remove(server)
+        if server in self._servers:  # a pool that was closed meanwhile has none
+            self._servers.remove(server)
         server.process.kill()
         server.close(patience_seconds=0.0)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from stages.config import StageConfig
+from stages.config import ParamsError, StageConfig
 from stages.run import StageRun, run_as_stage
 
 
@@ -33,10 +33,14 @@ class Config(StageConfig):
     step_seconds: float = 0.0
     optimizer: Optimizer
     final: float | None = None
+    sandbox: str = "strong"
 
 
 def run(config: Config, stage: StageRun, *, policy: Path, problems: Path, out: Path) -> dict[str, float]:
     """Count to ``steps``, keeping the count where a killed run finds it again."""
+    stage.facts["sandbox"] = config.sandbox
+    if config.sandbox != stage.sandbox:
+        raise ParamsError(f"{stage.sandbox} is asked for, {config.sandbox} was found")
     state = stage.work / "count"
     done = int(state.read_text()) if state.exists() else 0
     stage.note(f"starting after step {done} in {stage.work}")

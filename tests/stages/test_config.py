@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from stages.config import ParamsError, StageConfig, load_params, load_seed, stage_config
+from stages.config import ParamsError, StageConfig, load_params, load_sandbox, load_seed, stage_config
 
 
 class Optimizer(BaseModel):
@@ -94,3 +94,9 @@ def test_a_missing_file_says_where_to_get_one(tmp_path: Path) -> None:
 def test_a_seed_that_numpy_would_refuse_is_refused_here(seed: object) -> None:
     with pytest.raises(ParamsError, match="seed: found"):
         load_seed({"seed": seed})
+
+
+@pytest.mark.parametrize("found", [None, "", "Strong", True, 1, ["strong"]])
+def test_a_sandbox_level_that_does_not_exist_is_refused(found: object) -> None:
+    with pytest.raises(ParamsError, match="sandbox: found .*; allowed: strong, weak, unsafe"):
+        load_sandbox({"sandbox": found})

@@ -58,6 +58,17 @@ def test_the_output_says_what_it_was_made_of(toy: "ToyRepository") -> None:
     }
     assert (provenance["stage"], provenance["checkpoint"], provenance["seed"]) == ("stage1_toy", "Dev1", 3)
     assert provenance["params"]["optimizer"] == {"learning_rate": 3e-6}
+    assert provenance["sandbox"] == "strong"
+
+
+def test_a_stage_that_refuses_its_machine_says_why_in_one_message_and_publishes_nothing(toy: "ToyRepository") -> None:
+    toy.set_params((toy.root / "params.yaml").read_text() + "  sandbox: weak\n")
+    status, output = toy.run()
+    assert (status, "Traceback" in output) == (1, False), output
+    assert "[stage1_toy] strong is asked for, weak was found" in output
+    assert not (toy.root / "artifacts" / "toy").exists()
+    toy.set_params((toy.root / "params.yaml").read_text().replace("sandbox: strong", "sandbox: weak"))
+    assert toy.run()[0] == 0
 
 
 def test_nothing_but_the_published_files_is_left(toy: "ToyRepository") -> None:
@@ -145,6 +156,7 @@ def test_a_final_metric_that_is_no_number_is_an_error_and_nothing_is_published(
         (("learning_rate", "lr"), "stage1_toy.optimizer.lr: unknown key"),
         (("3e-6", "-1"), "stage1_toy.optimizer.learning_rate: found -1; input should be greater than 0"),
         (("seed: 3", "sed: 3"), "seed: found nothing"),
+        (("sandbox: strong", "sandbox: safe"), "sandbox: found 'safe'; allowed: strong, weak, unsafe"),
     ],
 )
 def test_a_wrong_parameter_stops_the_stage_in_one_message(

@@ -116,6 +116,12 @@ def test_a_run_holds_parameters_curves_and_final_metrics(client: "MlflowClient")
     assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", 1_000, 2_000)
 
 
+@pytest.mark.parametrize("status", [Status.FINISHED, Status.FAILED])
+def test_what_a_stage_found_out_about_the_machine_is_a_tag(client: "MlflowClient", status: Status) -> None:
+    track(dataclasses.replace(record("stage4_general_rl", R1), facts={"sandbox": "weak"}, status=status))
+    assert only_run(client, "stage4_general_rl").data.tags["r1.sandbox"] == "weak"
+
+
 def test_a_run_is_a_child_of_the_flows_run(client: "MlflowClient") -> None:
     parent = client.create_run(mlflow_store.connect().experiment_id)
     run = dataclasses.replace(

@@ -35,6 +35,9 @@ HOSTILE = {
     "nested result": "def add(a, b):\n    x = []\n    for _ in range(10**5): x = [x]\n    return x",
     "forged result": "import os\ndef add(a, b):\n    for fd in range(3, 20):\n        try: os.write(fd, b'[1]')\n"
     "        except OSError: pass\n    os._exit(0)",
+    "forged value": "import os\ndef add(a, b):\n    for fd in range(3, 20):\n"
+    "        try: os.write(fd, b'{\"value\": {\"$complex\": [1' + b'0' * 400 + b', 1]}}\\n')\n"
+    "        except OSError: pass\n    os._exit(0)",
     "wrong": "def add(a, b):\n    return a - b",
     "bool for int": "def add(a, b):\n    return True",
     "not Python": "def add(a, b) return",
@@ -158,6 +161,9 @@ def test_floats_agree_to_a_billionth_and_nan_to_nothing():
     assert same_value([1, (2.0,)], [1.0, (2,)])
     assert not same_value(1.0, 1.0001)
     assert not same_value(float("nan"), float("nan"))
+    assert not same_value(10**400, 1.0)  # no float holds it; an error here would stop a training
+    assert not same_value(1.0, 10**400)
+    assert same_value(10**400, 10**400)
     assert not same_value(1, True)
     assert not same_value((1,), [1])
 

@@ -86,6 +86,32 @@ def test_grading_goes_to_the_executor_that_r1_sandbox_names_and_takes_its_level(
     assert done.stdout == "('strong', []) (7,)\n[]\n", done.stderr  # and no server of its own
 
 
+def test_what_a_program_writes_cannot_break_the_exchange(address):
+    forge = "import os\ndef f():\n    for d in range(3, 20):\n        try: os.write(d, ({}).encode())\n"
+    forge += "        except OSError: pass\n    os._exit(0)"
+    deep, huge = "'[' * 900 + ']' * 900", "'{\"value\": {\"$complex\": [1' + '0' * 400 + ', 1]}}\\n'"
+    hostile = [
+        Run(code=forge.format(f"('{{\"value\": ' + {deep} + '}}\\n')"), function="f", args=([],)),
+        Run(code=forge.format(huge), function="f", args=([],)),
+        *[Run(code="import sys\nsys.stdout.buffer.write(bytes(1 << 20))", stdin="")] * 20,  # six times that as JSON
+        *[Run(code="import sys\nsys.stdout.buffer.write(b'\\xff' * (1 << 20))", stdin="")] * 2,
+    ]
+    results = remote_executor.run_remotely(address, hostile, 2.0)
+    assert results == run_programs(hostile)
+    assert results[0].values is None
+    assert results[1].values == ({"$complex": [10**400, 1]},)
+    assert results[2].stdout == "\0" * (1 << 20)
+
+
+def test_runs_travel_in_requests_of_a_bounded_size(monkeypatch):
+    monkeypatch.setattr(remote_executor, "_REQUEST_BYTES", 1000)
+    pieces = remote_executor._pieces([Run(code="x" * 400, stdin="")] * 5 + [Run(code="x" * 5000, stdin="")])
+    assert [len(piece) for piece in pieces] == [2, 2, 1, 1]
+    monkeypatch.setattr(remote_executor, "_REQUEST_BYTES", 1 << 20)
+    assert [len(piece) for piece in remote_executor._pieces([Run(code="x", stdin="")] * 70)] == [32, 32, 6]
+    assert remote_executor._pieces([]) == []
+
+
 def test_a_program_that_does_not_end_is_a_timeout_there_too(address):
     [result] = remote_executor.run_remotely(address, [Run(code="while True: pass", stdin="")], 0.5)
     assert (result.timed_out, result.stdout) == (True, None)
