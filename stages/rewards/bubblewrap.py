@@ -55,7 +55,7 @@ def _no_more_namespaces(bwrap: str) -> tuple[str, ...]:
 def _files() -> list[str]:
     """What exists inside."""
     code = str(Path(__file__).resolve().parents[1])
-    options = []
+    options = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", SCRATCH]  # the modules may lie in /tmp
     for path in dict.fromkeys(("/usr", sys.base_prefix, code)):
         options += ["--ro-bind", path, path]
     for path in ("/bin", "/lib", "/lib64", "/lib32"):
@@ -63,4 +63,4 @@ def _files() -> list[str]:
             options += ["--symlink", os.readlink(path), path]
         elif os.path.isdir(path):
             options += ["--ro-bind", path, path]
-    return [*options, "--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", SCRATCH, "--chdir", "/"]
+    return [*options, "--chdir", "/"]

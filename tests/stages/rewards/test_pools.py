@@ -181,6 +181,31 @@ def test_unsafe_programs_get_the_results_of_the_jail_and_end_with_their_children
     assert not [one for one in left if "unsafe_program.py" in " ".join(one.info["cmdline"] or [])]
 
 
+def test_where_a_wall_is_missing_the_server_still_ends_the_daemons_of_a_program():
+    code = (
+        "import os, sys, time\n"
+        "from stages.rewards.child_watch import end_child\n"
+        "from stages.rewards.jail import adopt_orphans\n"
+        "adopt_orphans()\n"
+        "ready, done = os.pipe()\n"
+        "pid = os.fork()\n"
+        "if pid == 0:\n"
+        "    for _ in range(3):\n"
+        "        if os.fork() == 0:\n"
+        "            os.setsid()\n"
+        "            os.fork()\n"
+        "            os.write(done, b'x')\n"
+        "            time.sleep(1000)\n"
+        "    os._exit(5)\n"
+        "for _ in range(6): os.read(ready, 1)\n"  # all of them run
+        "print(end_child(pid))\n"
+        "import psutil; print(psutil.Process().children(recursive=True))\n"
+    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "5\n[]\n", done.stderr
+
+
 def open_descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 

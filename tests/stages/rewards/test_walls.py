@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -14,6 +16,8 @@ from stages.rewards.nobody import NOBODY
 from stages.rewards.sandbox import FAILED, Run, RunResult, run_programs, sandbox_level
 from stages.rewards.unsafe_pool import UnsafePool
 
+ROOT = Path(__file__).parents[3]
+SITE = {"PYTHONPATH": ":".join(path for path in sys.path if path.endswith("site-packages"))}
 TRY = """
 def attempt(action):
     try:
@@ -45,6 +49,18 @@ def script(code: str, stdin: str = "") -> RunResult:
 
 def test_all_walls_hold(place):
     assert sandbox_level() == ("strong", [])
+
+
+def test_all_walls_hold_for_a_repository_in_the_temporary_folder(place):
+    # bubblewrap has a temporary folder of its own
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "stages", f"{folder}/stages", ignore=shutil.ignore_patterns("__pycache__"))
+        Path(folder).chmod(0o755)
+        code = "from stages.rewards.sandbox import sandbox_level; print(sandbox_level())"
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | SITE
+        command = [sys.executable, "-c", code]
+        done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+        assert done.stdout == "('strong', [])\n", done.stderr
 
 
 def test_the_self_test_finds_the_walls_that_are_missing_in_a_plain_process(monkeypatch):
