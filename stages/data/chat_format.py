@@ -35,7 +35,7 @@ class CompletionParts:
     response: str
     """What follows the closed thought; everything if no tag of a thought occurs; empty if the thought never closes."""
     closed: bool
-    """False only if a thought was opened and not closed (or closed and not opened)."""
+    """False only if a thought was opened and not closed, or there are several."""
 
 
 def render_prompt(tokenizer: Any, prompt: str) -> str:
@@ -47,13 +47,16 @@ def render_prompt(tokenizer: Any, prompt: str) -> str:
 def split_completion(completion: str) -> CompletionParts:
     """Thought and response of ``completion`` (without its end token).
 
-    Exactly one opening tag followed by exactly one closing tag make a thought; anything else with
-    a thought tag in it is not closed, and its response is empty: an answer inside a thought is
-    never an answer.
+    Exactly one opening tag followed by exactly one closing tag make a thought, as does a closing tag alone: some
+    chat templates end in the opening tag. Anything else with a thought tag in it is not closed, and its
+    response is empty: an answer inside a thought is never an answer.
     """
     opened, closed = completion.count(THINK_OPEN), completion.count(THINK_CLOSE)
     if not opened and not closed:
         return CompletionParts(thought="", response=completion, closed=True)
+    if not opened and closed == 1:
+        thought, _, response = completion.partition(THINK_CLOSE)
+        return CompletionParts(thought=thought, response=response, closed=True)
     before, _, rest = completion.partition(THINK_OPEN)
     thought, found, response = rest.partition(THINK_CLOSE)
     if opened != 1 or closed != 1 or not found or before.strip():

@@ -7,14 +7,23 @@ possibly in brackets or followed by its text, is a choice; two letters are not.
 import re
 
 from stages.data.problems import Problem
-from stages.rewards.answer_text import find_answer, normalise
+from stages.rewards.answer_text import find_answer
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
+from stages.rewards.spelling import normalise
 
 _CHOICE = re.compile(
-    r"(?:option|choice|选项)?\s*(?:\\text\{)?\s*[(（\[]?\s*([A-Za-z])\s*(?:[)）\]}]+[.:]?(?:\s.*)?|[.:、]\s*.*|)",
+    r"(?:option|choice|answer|选项|选)?\s*(?:\\text\s*\{)?\s*[(（\[]?\s*([A-Za-z])\s*(?:[)）\]}]+[.:]?(?:\s.*)?|[.:、]\s*.*|)",
     re.IGNORECASE | re.DOTALL,
 )
 _OTHER_CHOICE = re.compile(r"\b(?:or|and|not)\b|或|和|不|,\s*[A-Z]\b|\([A-Z]\)", re.IGNORECASE)
+
+
+def chosen_letter(answer: str) -> str | None:
+    """The one letter that ``answer`` (in one spelling) chooses, as a capital; None if none or more than one."""
+    chosen = _CHOICE.fullmatch(answer)
+    if chosen is None or _OTHER_CHOICE.search(answer[chosen.end(1) :]):
+        return None
+    return chosen[1].upper()
 
 
 def grade_choice(problem: Problem, completion: str) -> Grade:
@@ -28,8 +37,7 @@ def grade_choice(problem: Problem, completion: str) -> Grade:
     found = find_answer(completion)
     if found is None:
         return Grade(score=0.0, reason=Reason.NO_ANSWER)
-    answer = normalise(found)
-    chosen = _CHOICE.fullmatch(answer)
-    if chosen is None or _OTHER_CHOICE.search(answer[chosen.end(1) :]):
+    letter = chosen_letter(normalise(found))
+    if letter is None:
         return Grade(score=0.0, reason=Reason.UNREADABLE_ANSWER)
-    return Grade.of(chosen[1].upper() == problem.answer)
+    return Grade.of(letter == problem.answer)

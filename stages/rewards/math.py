@@ -1,53 +1,68 @@
-"""Math: is the final answer equal to the reference?
+r"""Math: is the final answer equal to the reference?
 
 DeepSeek-R1, arXiv:2501.12948v1, section 2.2.2.
 
-In: a reference and a completion. Out: a grade at once where exact numbers settle it (integers,
-decimals, fractions, lists of roots, words), otherwise a pair for Math-Verify in a killable process.
+In: a reference and a completion. Out: a grade at once where exact numbers and the answers' structure settle
+it, otherwise a pair for computer algebra in a killable process.
 
 Differs from Math-Verify alone: answers that name two values for one, deny or approximate, or leave
-the arithmetic of the question undone (``3+4-2`` for 5) are refused; units are not lost.
+the arithmetic of the question undone (``3+4-2`` for 5) are refused; units, tuples and bases are not lost.
 """
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from stages.data.problems import Problem
-from stages.rewards.answer_text import find_answer, normalise
-from stages.rewards.exact_numbers import Numbers, read_numbers, same_numbers
-from stages.rewards.fork_pool import shared_pool
+from stages.rewards.answer_leaf import Leaf, read_leaf, same_exactly
+from stages.rewards.answer_text import find_answer
+from stages.rewards.answer_tree import Node, chain_of, read_answer
+from stages.rewards.choice import chosen_letter
+from stages.rewards.fork_pool import Outcome, shared_pool
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
+from stages.rewards.same_answer import same_answer
+from stages.rewards.spelling import normalise, squeeze
+from stages.rewards.worded_answers import is_worded, same_words
 
 WALL_SECONDS = 2.0
 """For one pair; 500 times what an honest answer needs."""
 _MAX_CHARACTERS = 400
 _MAX_NESTING = 30
 _HEDGE = re.compile(
-    r"\\neq?(?![a-z])|\\approx|\\sim(?![a-z])|\?|\b(?:not|maybe|perhaps|approx\w*|about|either|probably)\b|约|不是|或者?",
+    r"\\neq?(?![a-z])|\\(?:approx|sim|simeq)(?![a-z])|\?|\b(?:not|maybe|perhaps|approx\w*|about|either|probabl[ey]|around|roughly|"
+    r"possibly|might|may|could|unless|else|least|most|between|than|ish)\b|约|不|可能|大概|也许|左右|至少|至多|到",
     re.IGNORECASE,
 )
-_OR = re.compile(r"\bor\b", re.IGNORECASE)
-_RELATION = re.compile(r"[<>≤≥]|\\[lg](?:eq?|t)(?![a-z])")
+_RELATION = re.compile(r"[<>]|\\[lg]e(?![a-z])")
 _UNDONE = re.compile(r"(?:[\d\s.,()\[\]{}+\-*/=^!:;%]|\\(?:cdot|times|div)(?![a-z]))+")
-_UNIT = re.compile(
-    r"\s*(?:\\text\{[^{}\d]*\}|\^\{?\\circ\}?C?|(?<=[\d\s}])[a-zA-Z一-鿿]+(?: [a-zA-Z]+){0,2})(?:\^\{?[23]\}?)?$"
-)
-_WORDS = re.compile(r"[\(\[]?(?:\\text\{\s*)?[\(\[]?([a-zA-Z][a-zA-Z ]*|[一-鿿]+)[\)\]]?\s*\}?[\)\]]?")
-_MEMBER = re.compile(r"^[a-zA-Z]\s*\\in(?![a-z])\s*")
-_EXACT_TEXT = re.compile(r"\d+_\{?\d+\}?|\d{1,2}:\d\d.*")
+_NO_FORMULA = re.compile(r"\\text|\\input|\\def|[\u4e00-\u9fff]|(?<![\\a-zA-Z])[a-zA-Z]{5,}|^\s*$|[;'\"@#&`]|//|\b__")
 _EXPLODES = re.compile(r"\d{4,}\}?\s*!|\d\)\s*!|!\s*!|!\s*\)+\s*!|\^\{?-?\d{5,}|\^\{?\d+\^|\d{200,}|\\input|\\def")
 
 Verdict = Grade | tuple[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    text: str
+    tree: Node
+    worded: bool
+    """An answer in words, equal to the same words only."""
+    exact: bool
+    """All its parts are exact numbers."""
+
+
 @lru_cache(maxsize=65_536)
-def _read_reference(text: str) -> tuple[str, Numbers | None]:
-    reference = normalise(text.removeprefix("\\boxed{").removesuffix("}") if text.startswith("\\boxed{") else text)
-    numbers = read_numbers(reference)
-    if numbers is not None and numbers.brackets == "" and not numbers.items:
-        numbers = None
-    return reference, numbers
+def _read_reference(text: str) -> _Reference:
+    if text.startswith("\\boxed{") and text.endswith("}"):
+        text = text.removeprefix("\\boxed{").removesuffix("}")
+    spelled = normalise(text)
+    tree = read_answer(spelled)
+    return _Reference(spelled, tree, is_worded(spelled), all(leaf.value is not None for leaf in _leaves(tree)))
+
+
+def _leaves(node: Node) -> list[Leaf]:
+    return [node] if isinstance(node, Leaf) else [leaf for member in node.members for leaf in _leaves(member)]
 
 
 def decide(problem: Problem, completion: str) -> Verdict:
@@ -56,87 +71,106 @@ def decide(problem: Problem, completion: str) -> Verdict:
     Raises:
         UngradableProblemError: the reference is empty.
     """
-    reference, numbers = _read_reference(problem.answer)
-    if not reference:
+    reference = _read_reference(problem.answer)
+    if not reference.text:
         raise UngradableProblemError(problem.id, f"the reference answer is {problem.answer!r}, which states nothing")
     found = find_answer(completion)
     if found is None:
         return Grade(score=0.0, reason=Reason.NO_ANSWER)
-    if len(found) > _MAX_CHARACTERS:
+    if len(found) > _MAX_CHARACTERS and found.strip() != problem.answer.strip():
         return Grade(score=0.0, reason=Reason.UNREADABLE_ANSWER)
-    return _decide_text(reference, numbers, normalise(found))
+    return _decide_text(reference, normalise(found))
 
 
-def _decide_text(reference: str, numbers: Numbers | None, answer: str) -> Verdict:
-    if answer and _squeeze(answer) == _squeeze(reference):
+def _decide_text(reference: _Reference, answer: str) -> Verdict:
+    if answer and squeeze(answer) == squeeze(reference.text):
         return Grade.right()
-    if numbers is not None:
-        return _decide_number(reference, numbers, answer)
-    if _EXACT_TEXT.fullmatch(reference):  # 204_5 in base 5, 10:30 a.m.: algebra would drop the part that matters
-        return Grade.wrong()
-    if (words := _WORDS.fullmatch(reference)) and (len(words[1]) > 1 or "\\text" in reference):
-        said = _WORDS.match(answer) if len(words[1]) == 1 else _WORDS.fullmatch(answer)
-        return Grade.of(said is not None and said[1].strip().casefold() == words[1].strip().casefold())
-    if _HEDGE.search(answer) or (_OR.search(answer) and not _RELATION.search(answer)):
+    if reference.worded:
+        return Grade.of(same_words(reference.text, answer) or _is_letter(reference.text, answer))
+    if len(reference.text) == 1 and reference.text.isupper() and chosen_letter(answer) == reference.text:
+        return Grade.right()
+    if _HEDGE.search(answer) or _EXPLODES.search(answer) or _nesting(answer) > _MAX_NESTING or answer.count("\\") > 100:
         return Grade(score=0.0, reason=Reason.UNREADABLE_ANSWER)
-    answer = _MEMBER.sub("", answer)
-    if _is_tuple(reference) != _is_tuple(answer) and "," in reference and "," in answer and "=" not in answer:
+    tree = read_answer(answer)
+    if reference.exact and any(_is_undone(leaf) for leaf in _leaves(tree)):
         return Grade.wrong()
-    return _for_algebra(reference, answer)
+    if not same_answer(reference.tree, tree, lambda one, two: _settle(one, two) is not False):
+        return _unequal(answer)
+    if same_answer(reference.tree, tree, lambda one, two: _settle(one, two) is True):
+        return Grade.right()
+    return reference.text, answer
 
 
-def _decide_number(reference: str, numbers: Numbers, answer: str) -> Verdict:
-    """The reference is exact numbers; the answer may carry units the reference leaves out."""
-    stated = read_numbers(answer)
-    if stated is None and not (_HEDGE.search(answer) or _RELATION.search(answer)):
-        stated = read_numbers(_UNIT.sub("", answer))
-    if stated is not None:
-        return Grade.of(same_numbers(numbers, stated))
-    if numbers.brackets and _RELATION.search(answer) and not _HEDGE.search(answer):
-        return _for_algebra(reference, answer)  # an interval may be answered by an inequality
-    if _HEDGE.search(answer) or _RELATION.search(answer) or "\\text" in answer:
-        return Grade(score=0.0, reason=Reason.UNREADABLE_ANSWER)
-    if _UNDONE.fullmatch(answer) or not ("\\" in answer or "^" in answer or "sqrt" in answer):
-        return Grade(score=0.0, reason=Reason.WRONG)
-    return _for_algebra(reference, answer)
+def _unequal(answer: str) -> Grade:
+    readable = not _NO_FORMULA.search(answer)
+    return Grade(score=0.0, reason=Reason.WRONG if readable else Reason.UNREADABLE_ANSWER)
 
 
-def _for_algebra(reference: str, answer: str) -> Verdict:
+def _is_letter(reference: str, answer: str) -> bool:
+    r"""Whether the reference ``\text{(B)}`` is one letter and the answer chooses it."""
+    letter = chosen_letter(reference)
+    return letter is not None and letter == chosen_letter(answer)
+
+
+def _is_undone(leaf: Leaf) -> bool:
+    last = chain_of(leaf.text)[-1]
+    return leaf.value is None and read_leaf(last).value is None and bool(_UNDONE.fullmatch(last))
+
+
+def _settle(reference: Leaf, answer: Leaf) -> bool | None:
+    """Whether two leaves are equal; None if only algebra can tell."""
+    same = same_exactly(reference, answer)
+    if same is None and bool(_RELATION.search(reference.text)) != bool(_RELATION.search(answer.text)):
+        return False
+    if same is not None or _NO_FORMULA.search(answer.text) or _NO_FORMULA.search(reference.text):
+        return bool(same)
+    if reference.value is not None and not ("\\" in answer.text or "^" in answer.text or answer.unit):
+        return None if _UNDONE.fullmatch(answer.text) else False  # a sum may be a part of a chain
+    return None
+
+
+def _nesting(text: str) -> int:
     depth = deepest = 0
-    for character in answer:
+    for character in text:
         depth += (character in "([{") - (character in ")]}")
         deepest = max(deepest, depth)
-    if deepest > _MAX_NESTING or _EXPLODES.search(answer) or answer.count("\\") > 100:
-        return Grade(score=0.0, reason=Reason.UNREADABLE_ANSWER)
-    return reference, answer
+    return deepest
 
 
-def _squeeze(text: str) -> str:
-    """``text`` without blanks, but for those between digits: 4 2 is not 42."""
-    return re.sub(r"(?<!\d)\s+|\s+(?!\d)", "", text)
+def reference_fault(problem: Problem) -> str | None:
+    """Why the reference of ``problem`` cannot be graded against, None if it can: for data preparation.
 
+    A reference always equals its own text; here computer algebra must be able to read it too, so that an equal
+    answer in another spelling does not stop a training later.
 
-def _is_tuple(text: str) -> bool:
-    return text[:1] in "([" and text[-1:] in ")]"
+    Raises:
+        SandboxUnavailableError: no grading process can be started.
+    """
+    reference = _read_reference(problem.answer)
+    if not reference.text:
+        return f"the reference answer is {problem.answer!r}, which states nothing"
+    if reference.worded or reference.exact:
+        return None
+    [outcome] = shared_pool("math").run_all([{"reference": reference.text}], WALL_SECONDS)
+    return None if outcome.payload == b"readable" else f"computer algebra cannot read the reference {problem.answer!r}"
 
 
 def verify_pairs(problems: Sequence[Problem], pairs: Sequence[tuple[str, str]]) -> list[Grade]:
-    """Math-Verify's grade of each (reference, answer), in order, each in a process with WALL_SECONDS to live.
+    """Computer algebra's grade of each (reference, answer), in order, each in a process with WALL_SECONDS to live.
 
     Raises:
-        UngradableProblemError: a reference is nothing Math-Verify can read.
+        UngradableProblemError: a reference is nothing computer algebra can read.
         SandboxUnavailableError: no grading process can be started.
     """
     unique = list(dict.fromkeys(pairs))
     requests = [{"reference": reference, "answer": answer} for reference, answer in unique]
     outcomes = dict(zip(unique, shared_pool("math").run_all(requests, WALL_SECONDS), strict=True))
-    grades = []
-    for problem, pair in zip(problems, pairs, strict=True):
-        outcome = outcomes[pair]
-        if outcome.payload == b"ungradable":
-            raise UngradableProblemError(problem.id, f"Math-Verify cannot read the reference answer {problem.answer!r}")
-        if outcome.ended != "exited":
-            grades.append(Grade(score=0.0, reason=Reason.TIMEOUT))
-        else:
-            grades.append(Grade.of(outcome.payload == b"right"))
-    return grades
+    return [_grade(problem, outcomes[pair]) for problem, pair in zip(problems, pairs, strict=True)]
+
+
+def _grade(problem: Problem, outcome: Outcome) -> Grade:
+    if outcome.payload == b"ungradable":
+        raise UngradableProblemError(problem.id, f"computer algebra cannot read the reference {problem.answer!r}")
+    if outcome.ended != "exited":
+        return Grade(score=0.0, reason=Reason.TIMEOUT)
+    return Grade.of(outcome.payload == b"right")
