@@ -1,13 +1,16 @@
 """Problems from a file of the user's own, or from a public data set on disk.
 
-In: a JSON Lines or Parquet file in one of three layouts. Out: problems, and the rows that could not
+In: a JSON Lines (also gzipped) or Parquet file in one of four layouts. Out: problems, and the rows that could not
 become one, each with its reason; nothing is dropped in silence.
 
 Layouts: ``problems`` has the columns of ``Problem``; ``gsm8k`` has ``question`` and ``answer`` (the
-number after ``####``); ``mbpp`` has ``task_id``, ``text``, ``code`` and ``test_list``.
+number after ``####``); ``mbpp`` has ``task_id``, ``text``, ``code`` and ``test_list``; ``humaneval`` has
+``task_id``, ``prompt``, ``entry_point``, ``canonical_solution`` and ``test``.
 """
 
+import gzip
 import json
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +18,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from stages.data.assert_tests import tests_from_asserts
+from stages.data.assert_tests import tests_from_asserts, tests_from_check
 from stages.data.problems import Problem, ProblemFileError, problem_from_row
 
 
@@ -25,7 +28,7 @@ class ProblemFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
-    layout: Literal["problems", "gsm8k", "mbpp"]
+    layout: Literal["problems", "gsm8k", "mbpp", "humaneval"]
     split: Literal["train", "eval"]
     limit: int | None = None
     """Take at most so many problems, in order; every row is read and its columns are checked all the same."""
@@ -75,9 +78,10 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """
     if not path.is_file():
         raise ProblemFileError(f"{path}: no such file")
-    if path.suffix not in _READERS:
-        raise ProblemFileError(f"{path}: ends in {path.suffix!r}; allowed: {sorted(_READERS)}")
-    rows = _READERS[path.suffix](path)
+    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if kind not in _READERS:
+        raise ProblemFileError(f"{path}: ends in {kind!r}; allowed: {sorted(_READERS)}, also JSON with .gz")
+    rows = _READERS[kind](path)
     if not rows:
         raise ProblemFileError(f"{path}: is empty; one JSON object a row is needed")
     for number, row in enumerate(rows, start=1):
@@ -88,11 +92,12 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
 
 def _read_json(path: Path) -> list[Any]:
     try:
-        text = path.read_text(encoding="utf-8")
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        text = content.decode("utf-8")
         if text.lstrip().startswith("["):
             return list(json.loads(text))
         return [json.loads(line) for line in text.split("\n") if line.strip()]
-    except (UnicodeDecodeError, RecursionError) as error:
+    except (UnicodeDecodeError, RecursionError, EOFError, OSError, zlib.error) as error:
         raise ProblemFileError(f"{path}: cannot be read ({error})") from error
     except json.JSONDecodeError as error:
         raise ProblemFileError(f"{path}: cannot be read ({error}; the text: {error.doc[:60]!r})") from error
@@ -132,8 +137,20 @@ def _from_mbpp(row: Mapping[str, Any], number: int, where: str) -> Problem:
     return problem_from_row({**fields, "prompt": prompt, "answer": row["code"], "tests": tests}, where)
 
 
+def _from_humaneval(row: Mapping[str, Any], number: int, where: str) -> Problem:
+    tests = tests_from_check(row["test"], row["entry_point"])
+    if not tests:
+        raise ProblemFileError(f"{where}: test holds an assert that is no call on constants compared with a constant")
+    name = str(row["task_id"]).rpartition("/")[2]
+    fields = {"id": f"humaneval_{name}", "domain": "code", "grader": "code", "source": "humaneval", "language": "en"}
+    prompt = f"Write the whole function, with its imports.\n\n{row['prompt']}"
+    answer = row["prompt"] + row["canonical_solution"]
+    return problem_from_row({**fields, "prompt": prompt, "answer": answer, "tests": tests}, where)
+
+
 LAYOUTS: dict[str, tuple[Callable[[Mapping[str, Any], int, str], Problem], tuple[str, ...]]] = {
     "problems": (_from_problem_row, ("id", "domain", "grader", "source", "language", "prompt", "answer")),
     "gsm8k": (_from_gsm8k, ("question", "answer")),
+    "humaneval": (_from_humaneval, ("task_id", "prompt", "entry_point", "canonical_solution", "test")),
     "mbpp": (_from_mbpp, ("task_id", "text", "code", "test_list")),
 }

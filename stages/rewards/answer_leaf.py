@@ -12,7 +12,7 @@ from typing import Literal
 from stages.rewards.exact_numbers import read_number
 from stages.rewards.spelling import squeeze
 from stages.rewards.spoken_numbers import read_words
-from stages.rewards.units import Unit, comparable, ratio, split_unit
+from stages.rewards.units import Unit, comparable, ratio, read_unit, split_unit
 
 _ORDINAL = re.compile(r"(\d{1,9})\s*(?:\^\s*\{?\s*)?(?:\\text\s*\{\s*)?(?:st|nd|rd|th)[\s}]*")
 _PERCENT = re.compile(r"(.+?)\s*(?:\\text\s*\{\s*)?(?:%|percent|per cent)[\s}]*")
@@ -20,6 +20,9 @@ _BASED = re.compile(r"\(?([0-9][0-9a-zA-Z]{0,60})\)?_\s*\{?\s*(?:\\text\s*\{\s*)
 _COLON = re.compile(r"(\d{1,6})\s*(?::|\\text\s*\{\s*to\s*\}|to)\s*(\d{1,6})")
 _CLOCK = re.compile(r"(\d{1,2}):([0-5]\d)(?::([0-5]\d))?\s*(?:([ap])\.?\s?m\.?)?", re.IGNORECASE)
 _CONSTANT = re.compile(r"(?:[\d\s.,+\-*/^(){}]|\\(?:frac|sqrt|pi|times|cdot)(?![a-zA-Z]))+")
+_HAN_QUANTITY = re.compile(
+    r"(负?[零一二两三四五六七八九十百千万亿]+(?:点[零一二三四五六七八九]+)?)([\u4e00-\u9fff]{1,4}?)"
+)
 _TRIGONOMETRIC = re.compile(r"\\(?:sin|cos|tan|cot|sec|csc)(?![a-z])")
 _BASES = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9, "ten": 10}
 
@@ -55,6 +58,8 @@ def read_leaf(text: str) -> Leaf:
     if (value := read_words(inner)) is not None:
         percent = inner.lstrip("负").startswith("百分之")
         return Leaf(text, value=value * 100 if percent else value, percent=percent)
+    if found := _HAN_QUANTITY.fullmatch(inner):  # three hours
+        return Leaf(found[1], value=read_words(found[1]), unit=read_unit(found[2]))
     return _with_unit(text)
 
 

@@ -24,7 +24,7 @@ _MARKER = re.compile(
 )
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?=\{|\d)")
 _JOINED = re.compile(r"[\s$]*(?:[,、]|(?:\\text\s?\{)?\s?(?:and|or|和|或)\s?\}?)[\s$]*")
-_NUMBER = re.compile(r"(?<![\w.])-?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?(?![\w!])")
+_NUMBER = re.compile(r"(?<![a-zA-Z\d_.])(?<!\d,)-?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?(?![a-zA-Z\d_!])")
 _FORMULA = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|\*\*(.+?)\*\*|`([^`]+)`", re.DOTALL)
 _SENTENCE_END = re.compile(r"[.。](?:\s|$)|\n")
 _UNSURE = re.compile(
@@ -34,6 +34,8 @@ _UNSURE = re.compile(
 )
 _MORE = re.compile(r"\s*(?:,|or\b|and\b|或|和|、|\\pm|\+|-|=)\s*[$\\\d(-]|\s*(?:or|或|and|和)\b", re.IGNORECASE)
 _CHINESE_START = re.compile(r"[\u4e00-\u9fff]{1,12}(?=-?\d+(?:\.\d+)?[^\d=]*$)")
+_LAST_FORMULA = re.compile(r"(?:\b(?:is|are|equals?)\b|[是为])[\s:：]*\$([^$\n]{1,100})\$[.。]?$")
+_REASON = re.compile(r"\b(?:since|because)\b|因为")
 _CONNECTIVE = re.compile(r"\bor\b|\band\b|或|和|,")
 _ROOT = re.compile(r"[\s$]*[a-zA-Z](?:_\d)?\s?=\s?-?[\d.,\\{}a-z/^+ -]{1,60}[\s$.]*")
 _TAIL = 20_000
@@ -93,10 +95,10 @@ def _sentence(text: str) -> str:
     """The answer in "is $4$. I hope it is correct.": the first formula if it stands alone, or the sentence."""
     formula = _FORMULA.match(text)
     if formula and not _MORE.match(text, formula.end()):
-        rest = _SENTENCE_END.split(text[formula.end() :], maxsplit=1)[0]
+        rest = _REASON.split(_SENTENCE_END.split(text[formula.end() :], maxsplit=1)[0])[0]
         if not re.search(r"\d|\$", rest) and not _UNSURE.search(rest):
             return next(group for group in formula.groups() if group).strip()
-    sentence = _SENTENCE_END.split(text, maxsplit=1)[0].replace("$", "").strip()
+    sentence = _REASON.split(_SENTENCE_END.split(text, maxsplit=1)[0])[0].replace("$", "").strip(" (,，（")
     said = _CHINESE_START.match(sentence)  # "together there are 7"
     return sentence[said.end() :] if said and not _UNSURE.search(sentence) else sentence
 
@@ -136,9 +138,12 @@ def _bare(response: str) -> str | None:
     if len(response) <= _BARE:
         roots = _CONNECTIVE.split(response)
         if all(_ROOT.fullmatch(root) for root in roots) or (
-            not _UNSURE.search(response) and re.fullmatch(r"[^.\s]+|\$[^$]+\$\.?|[^.\n]+=[^.\n]+", response)
+            not _UNSURE.search(response)
+            and re.fullmatch(r"[^.\s\u4e00-\u9fff]+|[\u4e00-\u9fff]{1,6}|\$[^$]+\$\.?|[^.\n]+=[^.\n]+", response)
         ):
             return response
+    if (last := _LAST_FORMULA.search(response[-_BARE:])) and not _UNSURE.search(response[-_BARE:].replace(last[1], "")):
+        return last[1]
     numbers = list(_NUMBER.finditer(response))
     if not numbers or len({number.group() for number in numbers}) > 1 or "$\\" in response:
         return None

@@ -10,10 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from stages.rewards.answer_leaf import Leaf, read_leaf
+from stages.rewards.exact_numbers import read_number
 
 _MAX_DEPTH = 8
 _NAME = (
-    r"(?:\\angle\s*)?(?:\\?[a-zA-Z]{1,12}|\\text\{[^{}]{1,20}\})(?:_\s*(?:\{[^{}]{1,20}\}|\w))?'?"
+    r"(?:\\angle\s*)?(?:\\?[a-zA-Z]{1,12}|\\text\{[^{}]{1,20}\})(?:_\s*(?:\{[^{}]{1,20}\}|\w))?'?(?:\^\{-1\})?"
     r"(?:\s*\([a-zA-Z0-9,\\\s]{1,20}\))?"
 )
 _LABEL = re.compile(rf"\s*({_NAME}|\(\s*{_NAME}(?:\s*,\s*{_NAME}){{0,5}}\s*\))\s*(?:=|\\in(?![a-zA-Z]))\s*(?=\S)")
@@ -30,6 +31,7 @@ _RELATION = re.compile(r"<|>|\\[lg]e(?![a-zA-Z])")
 _THOUSANDS = re.compile(r"\d{1,3}(?:,\d{3})+(?![\d,])")
 _MATRIX = re.compile(r"\\begin\{pmatrix\}(.*)\\end\{pmatrix\}", re.DOTALL)
 _PLUS_MINUS = re.compile(r"\\(pm|mp)(?![a-zA-Z])\s*")
+_REALS = ("\\mathbb{R}", "\\text{all real numbers}", "all real numbers", "全体实数")
 _NO_VARIABLE = ("e", "i", "\\pi", "\\infty")
 
 
@@ -51,9 +53,8 @@ def read_answer(text: str, depth: int = 0) -> Node:
     text = _undollared(text.strip())
     if depth > _MAX_DEPTH or (text.isdigit() and text.isascii()):
         return read_leaf(text)
-    return (
-        _several(text, depth) or _bracketed(text, depth) or _bounded(text) or _labelled(text, depth) or read_leaf(text)
-    )
+    group = _several(text, depth) or _bracketed(text, depth) or _both_signs(text, depth) or _bounded(text)
+    return group or _labelled(text, depth) or read_leaf(text)
 
 
 def _undollared(text: str) -> str:
@@ -102,11 +103,15 @@ def _members(parts: Iterable[str], depth: int) -> tuple[Node, ...]:
 
 
 def _several(text: str, depth: int) -> Node | None:
-    """A list by commas, "and", "or"; a union of intervals; plus or minus."""
+    """A list by commas, "and", "or"; a union of intervals."""
     for separator in (_SEPARATOR, _UNION):
         parts = [part for part in _split(text, separator) if part.strip(" $")]
         if len(parts) > 1 and not (_AND.search(text) and _RELATION.search(text)):  # x>1 and x<2 are not two answers
             return Group("list", _members(parts, depth))
+    return None
+
+
+def _both_signs(text: str, depth: int) -> Node | None:
     if not _PLUS_MINUS.search(text):
         return None
     return Group("list", _members([_signed(text, "+", "-"), _signed(text, "-", "+")], depth))
@@ -116,21 +121,37 @@ def _signed(text: str, plus_minus: str, minus_plus: str) -> str:
     return _PLUS_MINUS.sub(lambda found: plus_minus if found[1] == "pm" else minus_plus, text)
 
 
-def _bracketed(text: str, depth: int) -> Node | None:
+def _symbol(text: str) -> Node | None:
+    """The empty set, all real numbers, a matrix, a number in braces."""
     if text in ("\\emptyset", "\\{\\}", "\\{ \\}"):
         return Group("set", ())
+    if text in _REALS:
+        return Group("()", (read_leaf("-\\infty"), read_leaf("\\infty")))
     if matrix := _MATRIX.fullmatch(text):
         rows = [row.split("&") for row in re.split(r"\\\\", matrix[1]) if row.strip()]
         lengths = ",".join(str(len(row)) for row in rows)
         return Group(f"matrix {lengths}", tuple(read_leaf(cell) for row in rows for cell in row))
+    braced = _inside(text, "{}")
+    if braced is not None and read_number(braced) is not None:
+        return read_leaf(braced)  # {1,000} groups a number, \{1,000\} is a set
+    return None
+
+
+def _bracketed(text: str, depth: int) -> Node | None:
+    if symbol := _symbol(text):
+        return symbol
     for brackets in ("\\{}", "{}", "()", "[]", "(]", "[)"):
         inside = _inside(text, brackets)
         if inside is None:
             continue
         if brackets == "\\{}" and len(parts := _split(inside, _SUCH_THAT)) > 1:
             return read_answer(":".join(parts[1:]), depth + 1)
-        members = [part for part in _split(inside, _COMMA, thousands="{" in brackets) if part.strip()]
+        members = [
+            part for part in _split(inside, _COMMA, thousands="{" in brackets and ", " in inside) if part.strip()
+        ]
         if len(members) > 1:
+            if "{" not in brackets and _PLUS_MINUS.search(inside):  # (1,\pm 2) is two points
+                return _both_signs(text, depth)
             return Group("set" if "{" in brackets else brackets, _members(members, depth))
         if brackets == "\\{}":
             return Group("set", _members(members, depth))

@@ -15,6 +15,7 @@ _CHOICE = re.compile(
     r"(?:option|choice|answer|选项|选)?\s*(?:\\text\s*\{)?\s*[(（\[]?\s*([A-Za-z])\s*(?:[)）\]}]+[.:]?(?:\s.*)?|[.:、]\s*.*|)",
     re.IGNORECASE | re.DOTALL,
 )
+_MAX_CHARACTERS = 400
 _OTHER_CHOICE = re.compile(r"\b(?:or|and|not)\b|或|和|不|,\s*[A-Z]\b|\([A-Z]\)", re.IGNORECASE)
 
 
@@ -37,7 +38,7 @@ def grade_choice(problem: Problem, completion: str) -> Grade:
     found = find_answer(completion)
     if found is None:
         return Grade(score=0.0, reason=Reason.NO_ANSWER)
-    letter = chosen_letter(normalise(found))
+    letter = chosen_letter(normalise(found)) if len(found) <= _MAX_CHARACTERS else None
     if letter is None:
         return Grade(score=0.0, reason=Reason.UNREADABLE_ANSWER)
     return Grade.of(letter == problem.answer)

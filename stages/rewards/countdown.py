@@ -16,11 +16,15 @@ _ALLOWED = frozenset("0123456789+-*() ")
 _SIGNS = str.maketrans({"×": "*", "−": "-", "·": "*", "$": " "})
 
 
-@lru_cache(maxsize=65_536)
 def evaluate(expression: str) -> tuple[int, tuple[int, ...]] | None:
     """The expression's value and its numbers in ascending order; None if it is not such an expression."""
+    return _evaluate(expression) if len(expression) <= _MAX_CHARACTERS else None  # a cache of long ones is a leak
+
+
+@lru_cache(maxsize=65_536)
+def _evaluate(expression: str) -> tuple[int, tuple[int, ...]] | None:
     expression = expression.translate(_SIGNS).strip()
-    if not expression or len(expression) > _MAX_CHARACTERS or not _ALLOWED.issuperset(expression) or "**" in expression:
+    if not expression or not _ALLOWED.issuperset(expression) or "**" in expression:
         return None
     try:
         tree = ast.parse(expression, mode="eval").body

@@ -5,6 +5,7 @@ something else. Exact, so 0.333333 is not 1/3, 0.1000001 is not 0.1 (Math-Verify
 and ``0.\overline{3}`` is 1/3.
 """
 
+import math
 import re
 from fractions import Fraction
 
@@ -20,6 +21,7 @@ _POWER = re.compile(
 _REPEATING = re.compile(
     r"(?P<whole>\d{0,60})\.(?P<fixed>\d{0,60})(?:\\overline\s*\{(?P<bar>\d{1,60})\}|\\dot\s*\{?(?P<dot>\d)\}?|\((?P<brackets>\d{1,60})\))"
 )
+_FACTORIAL = re.compile(r"(\d{1,2})!")
 _MAX_EXPONENT = 400
 """Largest exponent computed; beyond it a power is not an answer."""
 
@@ -50,6 +52,8 @@ def _unsigned(text: str) -> Fraction | None:
         if abs(exponent) > _MAX_EXPONENT or (exponent < 0 and int(found["base"]) == 0):
             return None
         return _decimal(found["factor"] or "1") * Fraction(int(found["base"])) ** exponent
+    if found := _FACTORIAL.fullmatch(text):
+        return Fraction(math.factorial(int(found[1])))
     if found := _REPEATING.fullmatch(text):
         period = found["bar"] or found["dot"] or found["brackets"]
         fixed = Fraction(int(found["whole"] + found["fixed"] or "0"), 10 ** len(found["fixed"]))

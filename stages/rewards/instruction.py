@@ -14,13 +14,13 @@ from stages.data.problems import Language, Problem
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
 from stages.rewards.parts.language import language_share
 
-_SENTENCE_END = re.compile(r"[.!?。！？]+(?=\s|$|[^\x00-\x7f])")
-_HAN_OR_WORD = re.compile(r"[㐀-䶿一-鿿]|[^\s㐀-䶿一-鿿]*\w[^\s㐀-䶿一-鿿]*")
+_SENTENCE_END = re.compile(r"(?<![.!?。！？])[.!?。！？]+(?=\s|$|[^\x00-\x7f])")
+_HAN_OR_WORD = re.compile(r"[㐀-䶿一-鿿]|[^\s㐀-䶿一-鿿]+")
 
 
 def count_words(text: str) -> int:
     """Words between white space; each Chinese character counts as one."""
-    return len(_HAN_OR_WORD.findall(text))
+    return sum(bool(re.search(r"\w", word)) for word in _HAN_OR_WORD.findall(text))
 
 
 def count_sentences(text: str) -> int:

@@ -36,7 +36,9 @@ _HEDGE = re.compile(
 )
 _RELATION = re.compile(r"[<>]|\\[lg]e(?![a-z])")
 _UNDONE = re.compile(r"(?:[\d\s.,()\[\]{}+\-*/=^!:;%]|\\(?:cdot|times|div)(?![a-z]))+")
-_NO_FORMULA = re.compile(r"\\text|\\input|\\def|[\u4e00-\u9fff]|(?<![\\a-zA-Z])[a-zA-Z]{5,}|^\s*$|[;'\"@#&`]|//|\b__")
+_NO_FORMULA = re.compile(
+    r":|\\equiv|\\[lc]?dots|\\text|\\input|\\def|[\u4e00-\u9fff]|(?<![\\a-zA-Z])[a-zA-Z]{5,}|^\s*$|[;'\"@#&`]|//|\b__"
+)
 _EXPLODES = re.compile(r"\d{4,}\}?\s*!|\d\)\s*!|!\s*!|!\s*\)+\s*!|\^\{?-?\d{5,}|\^\{?\d+\^|\d{200,}|\\input|\\def")
 
 Verdict = Grade | tuple[str, str]

@@ -33,7 +33,9 @@ _POINTS = 6
 _DIGITS = 40
 _TOLERANCE = sympy.Float("1e-20")
 _CASE_MATTERS = ConversionConfig(lowercase_symbols=False)
-_SUBSCRIPT = re.compile(r"_\s*\{([^{}]*)\}")
+_SUBSCRIPT = re.compile(
+    r"((?<![a-zA-Z\\])[a-zA-Z]|\\(?!sum|prod|int|lim|log|min|max|inf|sup)[a-zA-Z]+)\s*_\s*\{([^{}]*)\}"
+)
 _CONSTANTS = {"i": sympy.I, "e": sympy.E}
 
 
@@ -44,7 +46,8 @@ class _UngradableError(ValueError):
 @lru_cache(maxsize=256)
 def _parse(text: str) -> Any:
     """The sympy object of a formula, or None."""
-    text = re.sub(r"(?<=\d)\s*(?=\()", r"\\cdot", _SUBSCRIPT.sub(_plain_subscript, text))  # 2(1/3) is no mixed number
+    text = _SUBSCRIPT.sub(_plain_subscript, text)
+    text = re.sub(r"(?<![_^\d])(\d+)\s*(?=\()", r"\1\\cdot", text)  # 2(1/3) is no mixed number
     with contextlib.suppress(Exception):  # the parser raises whatever it meets; the second try is below
         found = latex2sympy(text, conversion_config=_CASE_MATTERS)
         if isinstance(found, sympy.Basic | sympy.MatrixBase):
@@ -55,7 +58,7 @@ def _parse(text: str) -> Any:
 
 def _plain_subscript(found: re.Match[str]) -> str:
     r"""``R_{\odot}`` as ``R_{odot}``: the parser knows letters and digits only."""
-    return "_{" + re.sub(r"\W", "", found[1].replace("+", "plus").replace("-", "minus")) + "}"
+    return found[1] + "_{" + re.sub(r"\W", "", found[2].replace("+", "plus").replace("-", "minus")) + "}"
 
 
 def _exact(found: Any) -> Any:
@@ -76,7 +79,7 @@ def _values(one: sympy.Expr, two: sympy.Expr) -> list[tuple[sympy.Expr, sympy.Ex
         size = 3_000 if number % 2 else 50_000  # also large enough for floor functions to differ
         point = {name: sympy.Rational(generator.randint(-size, size) or 1, 1009) for name in names} | _CONSTANTS
         pair = tuple(
-            sympy.N(side.subs({symbol: point[str(symbol)] for symbol in side.free_symbols}).doit(), _DIGITS)
+            sympy.N(side.subs({symbol: point[str(symbol)] for symbol in side.free_symbols}), _DIGITS)
             for side in (one, two)
         )
         if all(value.is_number and value.is_finite for value in pair):
@@ -96,7 +99,7 @@ def _same_at_points(one: Any, two: Any, compare: Callable[[list[Any]], bool]) ->
     try:
         if not _variables(one, two) and (difference := (one - two).doit()).is_Rational:  # 2^2008-2 against 2^2008-3
             return compare([(difference, sympy.Integer(0))])
-        values = _values(one, two)
+        values = _values(one.doit(), two.doit())
     except (TypeError, ValueError, AttributeError, ArithmeticError, NotImplementedError, RecursionError):
         return None  # a function without values; Math-Verify decides
     return compare(values) if len(values) >= (3 if _variables(one, two) else 1) else None

@@ -14,13 +14,14 @@ _CHARACTERS = {
     "×": "\\times ", "·": "\\cdot ", "÷": "/", "±": "\\pm ", "°": "^\\circ ", "∪": "\\cup ", "∩": "\\cap ",
     "θ": "\\theta ",
     "⁄": "/", "∅": "\\emptyset ", "，": ",", "。": ".", "∶": ":", "∛": "\\sqrt[3]", "√": "\\sqrt", "∈": "\\in ",
-    "⟨": "(", "⟩": ")", "\u200b": "", "\ufeff": "", "\u00a0": " ",
+    "ℝ": "\\mathbb{R}", "⟨": "(", "⟩": ")", "\u200b": "", "\ufeff": "", "\u00a0": " ",
 }  # fmt: skip
 _Rules = tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
 _SYNONYMS: _Rules = tuple(
     (re.compile(pattern), replacement)
     for pattern, replacement in (
-        (r"\\[dtc]frac(?![a-zA-Z])", r"\\frac"),
+        (r"\\[dtc](frac|binom)(?![a-zA-Z])", r"\\\1"),
+        (r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}", r"\\binom{\1}{\2}"),
         (r"\\(?:left|right|displaystyle|limits|[bB]igg?[lr]?|large|Large)(?![a-zA-Z])", ""),
         (r"\\(?:mathbf|boldsymbol|mathit|mathsf|bm)\s*\{([^{}]*)\}", r"\1"),
         (r"\\text(?:bf|it|rm|sf|tt|normal)?\s*\{([^{}]*)\}", r"\\text{\1}"),
@@ -30,7 +31,7 @@ _SYNONYMS: _Rules = tuple(
         (r"_\s*\{\s*\\text\{([^{}]*)\}\s*\}", r"_{\1}"),
         (r"\\(?:varnothing|empty)(?![a-zA-Z])", r"\\emptyset"),
         (r"\\[bBvV]matrix|\{[bB]matrix\}|\{smallmatrix\}", "{pmatrix}"),
-        (r"\(\s*\\begin\{array\}\s*\{[^{}]*\}(.*?)\\end\{array\}\s*\)", r"\\begin{pmatrix}\1\\end{pmatrix}"),
+        (r"[(\[]\s*\\begin\{array\}\s*\{[^{}]*\}(.*?)\\end\{array\}\s*[)\]]", r"\\begin{pmatrix}\1\\end{pmatrix}"),
         (r"(?<=\d)\\[,!;: ]\s*(?=\d{3}(?!\d))", ","),
         (r"(?<!\\)\\[,;: ]|\\(?:q?quad)(?![a-zA-Z])", " "),
         (r"(?<!\\)\\!", ""),
@@ -112,10 +113,12 @@ def _unwrap(text: str) -> str:
 
 def _brace_fractions(text: str) -> str:
     r"""``\frac12`` and ``\frac\pi2`` with both arguments in braces."""
-    pieces = re.split(r"(\\frac)(?![a-zA-Z])", text)
+    pieces = re.split(r"(\\frac|\\binom)(?![a-zA-Z])", text)
     if len(pieces) < 3:
         return text
-    return pieces[0] + "".join(_with_arguments(piece) if piece != "\\frac" else piece for piece in pieces[1:])
+    return pieces[0] + "".join(
+        _with_arguments(piece) if number % 2 else piece for number, piece in enumerate(pieces[1:])
+    )
 
 
 def _with_arguments(rest: str) -> str:

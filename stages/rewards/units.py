@@ -34,8 +34,8 @@ _WORD = re.compile(r"[a-zA-Z]+|[\u4e00-\u9fff€£°$]+")
 _CONTINUED = """and or not no of but if unless else maybe perhaps about around approximately roughly either neither both
 plus minus times divided over under squared cubed factorial half quarter third hundred thousand million billion trillion
 dozen percent pct score mod base to is are was be the an than more less most least pi sqrt sin cos tan log ln exp
-infinity wrong false incorrect unknown with from between up only zero one two three four five six seven eight nine ten eleven
-twelve twenty x y z n i e th st nd rd ish"""
+infinity wrong false incorrect unknown with from between up only zero one two three four five six seven eight nine ten
+eleven twelve twenty x y z n i e th st nd rd ish"""
 _NO_UNIT = frozenset(_CONTINUED.split())
 _NO_HAN_UNIT = re.compile(r"[零〇一二两三四五六七八九十百万亿半多几余约或和不非到至点比左右]|分之|千(?![克米瓦])")
 _UNIT_WORDS = r"[a-zA-Z€£]{1,20}(?:[ /*.-]{1,2}[a-zA-Z]{1,20}){0,4}"

@@ -13,11 +13,13 @@ from stages.data.problems import Language
 from stages.rewards.graded import Graded
 
 _NOT_WORDS = re.compile(
-    r"```.*?(?:```|$)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\[.*?\\\]|\\\(.*?\\\)|\\[a-zA-Z]+|<[^<>\s]{1,20}>|(?a:\w*[\d_]\w*)",
+    r"```.*?(?:```|$)|`[^`\n]*`|\$\$.*?\$\$|\$[^$\n]*\$|\\\[(?:(?!\\\[).)*?\\\]|\\\((?:(?!\\\().)*?\\\)"
+    r"|\\[a-zA-Z]+|<[^<>\s]{1,20}>",
     re.DOTALL,
 )
 _HAN = re.compile(r"[㐀-䶿一-鿿豈-﫿]")
-_WORD = re.compile(r"[^\W\d_]+")
+_WORD = re.compile(r"\w+")
+_NAME = re.compile(r"[\d_]")
 QUOTE_CHARACTERS = 8
 """Shorter lines of the prompt are words like any other."""
 _LATIN = re.compile(r"[a-zA-ZÀ-ɏ]+")
@@ -28,7 +30,7 @@ def count_words(text: str) -> dict[str, int]:
     text = _NOT_WORDS.sub(" ", text)
     counts = {"zh": len(_HAN.findall(text)), "en": 0, "other": 0}
     for word in _WORD.findall(_HAN.sub(" ", text)):
-        if len(word) >= 2:
+        if len(word) >= 2 and not _NAME.search(word):  # x_1 and 3rd are no words
             counts["en" if _LATIN.fullmatch(word) else "other"] += 1
     return counts
 

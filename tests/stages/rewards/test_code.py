@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 import time
 from pathlib import Path
 
@@ -131,12 +132,13 @@ def test_a_pool_that_is_closed_leaves_no_process_and_no_folder():
     assert set(Path("/dev/shm").glob("r1-sandbox-*")) <= before
 
 
-def test_a_killed_fork_server_costs_one_score_and_is_replaced():
+def test_a_server_killed_while_it_runs_a_program_costs_one_score_and_is_replaced():
     pool = ForkPool("code", size=1)
-    request = {"code": ADD, "function": "add", "args": [[1, 2]]}
-    pool.run_all([request], 2.0)
-    subprocess.run(["kill", "-9", str(pool._servers[0].process.pid)], check=True)
-    assert [outcome.ended for outcome in pool.run_all([request, request], 2.0)] == ["lost", "exited"]
+    add = {"code": ADD, "function": "add", "args": [[1, 2]]}
+    pool.run_all([add], 2.0)  # the server has started
+    threading.Timer(0.3, pool._servers[0].process.kill).start()
+    sleep = {"code": "import time\ntime.sleep(5)", "function": "", "args": []}
+    assert [outcome.ended for outcome in pool.run_all([sleep, add], 10.0)] == ["lost", "exited"]
     pool.close()
 
 
