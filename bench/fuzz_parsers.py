@@ -16,7 +16,8 @@ except ImportError:
 
 with atheris.instrument_imports(include=["stages.rewards", "stages.data"]):
     from stages.data.problems import Problem
-    from stages.rewards.answer_tree import read_answer
+    from stages.rewards.answers.answer_tree import read_answer
+    from stages.rewards.answers.spelling import normalise
     from stages.rewards.choice import grade_choice
     from stages.rewards.countdown import grade_countdown
     from stages.rewards.instruction import count_sentences, count_words
@@ -24,7 +25,6 @@ with atheris.instrument_imports(include=["stages.rewards", "stages.data"]):
     from stages.rewards.parts.format import format_reward
     from stages.rewards.parts.language import language_consistency
     from stages.rewards.refusal import is_refusal
-    from stages.rewards.spelling import normalise
 
 _FIELDS = {"id": "p", "domain": "math", "source": "fuzz", "language": "en", "prompt": "?"}
 _MATH = [

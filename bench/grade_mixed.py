@@ -15,8 +15,8 @@ from collections.abc import Callable
 import psutil
 
 from stages.data.problems import Problem
-from stages.rewards.fork_pool import shared_pool
 from stages.rewards.grading import grade_all
+from stages.rewards.sandbox.fork_pool import shared_pool
 
 Case = tuple[Problem, str, bool]
 _FIELDS = {"domain": "math", "source": "bench", "language": "en", "prompt": "?"}

@@ -23,7 +23,7 @@ from stages.evaluation.records import COMPLETIONS_FILE, SCORES_FILE, ScoredCompl
 from stages.evaluation.statistics import BootstrapSettings
 from stages.evaluation.summary import summarize
 from stages.rewards.grading import grade_all
-from stages.rewards.sandbox_check import check_sandbox
+from stages.rewards.sandbox.check import check_sandbox
 from stages.rollouts.generate import generate_groups
 from stages.rollouts.sampler import SamplingSettings
 from stages.run import StageRun, run_as_stage

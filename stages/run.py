@@ -46,7 +46,7 @@ class StageRun:
     """Resumable state: the same folder for the same fingerprint, deleted once the output is published."""
     progress: Progress = field(default_factory=Progress)
     sandbox: SandboxLevel = "strong"
-    """The least isolation under which programs of the policy may run (``stages/rewards/sandbox_check.py``)."""
+    """The least isolation under which programs of the policy may run (``stages/rewards/sandbox/check.py``)."""
     facts: dict[str, str] = field(default_factory=dict)
     """What the stage finds out about the machine and wants on record: in provenance.json, as tags in MLflow."""
 

@@ -23,7 +23,7 @@ from stages.data.problem_files import BadRow, ProblemFile, read_problem_file
 from stages.data.problems import Problem, write_problems
 from stages.data.tiny_world.reasoning import make_problems
 from stages.rewards.grading import grade_all
-from stages.rewards.sandbox_check import check_sandbox
+from stages.rewards.sandbox.check import check_sandbox
 from stages.rollouts.generate import generate_groups
 from stages.rollouts.sampler import SamplingSettings
 from stages.run import StageRun, run_as_stage

@@ -13,7 +13,7 @@ from stages.config import StageConfig
 from stages.data.problems import read_problems
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.mixture import RuleMixture
-from stages.rewards.sandbox_check import check_sandbox
+from stages.rewards.sandbox.check import check_sandbox
 from stages.run import StageRun, run_as_stage
 from stages.training.grpo import GRPOSettings, train_grpo
 from stages.training.grpo_rewards import reasoning_only, rule_reward

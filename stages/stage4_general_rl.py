@@ -16,7 +16,7 @@ from stages.config import StageConfig
 from stages.data.problems import Problem, read_problems
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.mixture import GeneralMixture, RuleMixture
-from stages.rewards.sandbox_check import check_sandbox
+from stages.rewards.sandbox.check import check_sandbox
 from stages.run import StageRun, run_as_stage
 from stages.training.grpo import GRPOSettings, train_grpo
 from stages.training.grpo_rewards import model_reward, reasoning_only, routed_reward, rule_reward

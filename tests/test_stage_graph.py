@@ -33,7 +33,7 @@ def test_a_stage_depends_on_all_the_code_it_imports_and_on_no_other_module(name)
 @pytest.mark.parametrize("name", GRAPH)
 def test_a_stage_reads_its_own_params_block_and_the_seed_and_never_persists(name):
     stage = definition(name)
-    runs_programs = ROOT / "stages/rewards/sandbox_check.py" in read_code(f"stages.{name}", ROOT).files
+    runs_programs = ROOT / "stages/rewards/sandbox/check.py" in read_code(f"stages.{name}", ROOT).files
     shared = {"seed", "sandbox"} if runs_programs else {"seed"}
     assert {key.split(".")[0] for key in stage["params"]} == {*shared, name}
     assert all(isinstance(out, str) for out in stage["outs"])  # a mapping would be `persist: true` or the like

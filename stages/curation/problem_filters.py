@@ -12,6 +12,7 @@ from stages.curation.tolerant_grading import grade_each
 from stages.data.chat_format import write_completion
 from stages.data.problems import Problem
 from stages.rewards.grading import Grade
+from stages.rewards.math import reference_faults
 
 _WORD = re.compile(r"[a-z]+|\d|[\u4e00-\u9fff]|[^\s\w]")
 
@@ -22,8 +23,12 @@ def words(text: str) -> list[str]:
 
 
 def failed_references(problems: Sequence[Problem]) -> dict[str, str]:
-    """Problem id -> reason, for every problem whose own reference does not score 1.0."""
-    failed: dict[str, str] = {}
+    """Problem id -> reason, for every problem whose own reference does not score 1.0, or can be compared with nothing.
+
+    Raises:
+        SandboxUnavailableError: no grading process can be started.
+    """
+    failed = reference_faults([problem for problem in problems if problem.grader == "math"])
     verdicts = grade_each(problems, [write_completion("reference", problem.answer) for problem in problems])
     for problem, verdict in zip(problems, verdicts, strict=True):
         if not isinstance(verdict, Grade):

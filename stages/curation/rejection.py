@@ -11,7 +11,7 @@ from stages.curation.trace_filters import TraceFilter, keep_traces
 from stages.data.problems import Problem
 from stages.data.traces import Trace
 from stages.rewards.grading import grade_all
-from stages.rewards.sandbox_check import check_sandbox
+from stages.rewards.sandbox.check import check_sandbox
 from stages.rollouts.generate import generate_groups
 from stages.rollouts.sampler import SamplingSettings
 from stages.run import StageRun

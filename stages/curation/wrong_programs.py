@@ -16,7 +16,7 @@ from stages.curation.wrong_answers import WrongAnswer, answer_in_the_thought
 from stages.data.chat_format import TAGS, write_completion
 from stages.data.problems import Problem
 from stages.data.typed_json import decode
-from stages.rewards.sandbox import FAILED, Run, RunResult, run_programs
+from stages.rewards.sandbox.programs import FAILED, Run, RunResult, run_programs
 
 _CLOSE = 1e-6
 """Floats nearer than this are no proof of a difference; the grader's own tolerance is 1e-9."""

@@ -24,8 +24,8 @@ from stages.reward_check.checks import Check, is_well, offences, rates
 from stages.reward_check.data_file import COLUMNS, layout_of
 from stages.reward_check.hostile_answers import check_hostile
 from stages.reward_check.problem_check import check_problems
-from stages.rewards.fork_pool import SandboxUnavailableError
-from stages.rewards.sandbox import sandbox_level
+from stages.rewards.sandbox.fork_pool import SandboxUnavailableError
+from stages.rewards.sandbox.programs import sandbox_level
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -13,7 +13,7 @@ from stages.reward_check.case_files import CaseFileError, CodeCase, MathCase
 from stages.reward_check.checks import Check
 from stages.reward_check.host_conditions import Host, adopt_orphans
 from stages.rewards.grading import Grade
-from stages.rewards.sandbox import sandbox_level
+from stages.rewards.sandbox.programs import sandbox_level
 
 
 def check_math_cases(cases: Sequence[MathCase]) -> list[Check]:

@@ -22,7 +22,7 @@ from stages.data.chat_format import write_completion
 from stages.data.problem_files import read_rows
 from stages.data.problems import Problem
 from stages.data.typed_json import encode
-from stages.rewards.answer_text import find_answer
+from stages.rewards.answers.answer_text import find_answer
 
 GRADER_TOLERANCE = 1e-9
 """How far floats may lie apart for the code grader (``same_value`` in ``stages/rewards/code.py``)."""

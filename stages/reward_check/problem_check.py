@@ -14,6 +14,7 @@ from stages.data.problem_files import BadRow
 from stages.data.problems import Problem
 from stages.reward_check.checks import Check
 from stages.rewards.grading import Grade
+from stages.rewards.math import reference_faults
 
 
 def check_problems(problems: Sequence[Problem], bad_rows: Sequence[BadRow]) -> list[Check]:
@@ -27,6 +28,9 @@ def check_problems(problems: Sequence[Problem], bad_rows: Sequence[BadRow]) -> l
     repeated = [problem for problem in problems if problem is not first[problem.id]]
     checks += [_unusable(problem.source, problem.id, "its id occurs earlier") for problem in repeated]
     unique = [problem for problem in problems if problem is first[problem.id]]
+    faults = reference_faults([problem for problem in unique if problem.grader == "math"])
+    checks += [_unusable(problem.source, problem.id, faults[problem.id]) for problem in unique if problem.id in faults]
+    unique = [problem for problem in unique if problem.id not in faults]
     verdicts = grade_each(unique, [write_completion("reference", problem.answer) for problem in unique])
     references = [
         check_of(problem, "reference", 1.0, problem.answer, verdict)

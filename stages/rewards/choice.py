@@ -7,9 +7,9 @@ possibly in brackets or followed by its text, is a choice; two letters are not.
 import re
 
 from stages.data.problems import Problem
-from stages.rewards.answer_text import find_answer
+from stages.rewards.answers.answer_text import find_answer
+from stages.rewards.answers.spelling import normalise
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
-from stages.rewards.spelling import normalise
 
 _CHOICE = re.compile(
     r"(?:option|choice|answer|选项|选)?\s*(?:\\text\s*\{)?\s*[(（\[]?\s*([A-Za-z])\s*(?:[)）\]}]+[.:]?(?:\s.*)?|[.:、]\s*.*|)",

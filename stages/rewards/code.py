@@ -19,7 +19,7 @@ from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, split_completion
 from stages.data.problems import Problem
 from stages.data.typed_json import decode
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
-from stages.rewards.sandbox import FAILED, MAX_PROGRAM_CHARACTERS, Run, RunResult, run_programs
+from stages.rewards.sandbox.programs import FAILED, MAX_PROGRAM_CHARACTERS, Run, RunResult, run_programs
 
 _FENCE = re.compile(r"```[ \t]*(?:python|py|python3)?[ \t]*\r?\n(.*?)(?:\r?\n)?```", re.DOTALL | re.IGNORECASE)
 _PARSED_HERE_CHARACTERS = 1_000

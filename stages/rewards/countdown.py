@@ -8,7 +8,7 @@ import ast
 from functools import lru_cache
 
 from stages.data.problems import Problem
-from stages.rewards.answer_text import find_answer
+from stages.rewards.answers.answer_text import find_answer
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
 
 _MAX_CHARACTERS = 100

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from stages.data.problems import Problem
-from stages.rewards.answer_leaf import Leaf, read_leaf, same_exactly
-from stages.rewards.answer_text import find_answer
-from stages.rewards.answer_tree import Node, chain_of, read_answer
+from stages.rewards.answers.answer_leaf import Leaf, read_leaf, same_exactly
+from stages.rewards.answers.answer_text import find_answer
+from stages.rewards.answers.answer_tree import Node, chain_of, read_answer
+from stages.rewards.answers.same_answer import same_answer
+from stages.rewards.answers.spelling import normalise, squeeze
+from stages.rewards.answers.worded_answers import is_worded, same_words
 from stages.rewards.choice import chosen_letter
-from stages.rewards.fork_pool import Outcome, shared_pool
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
-from stages.rewards.same_answer import same_answer
-from stages.rewards.spelling import normalise, squeeze
-from stages.rewards.worded_answers import is_worded, same_words
+from stages.rewards.sandbox.fork_pool import Outcome, shared_pool
 
 WALL_SECONDS = 2.0
 """For one pair; 500 times what an honest answer needs."""
@@ -38,6 +38,7 @@ _RELATION = re.compile(r"[<>]|\\[lg]e(?![a-z])")
 _UNDONE = re.compile(r"(?:[\d\s.,()\[\]{}+\-*/=^!:;%]|\\(?:cdot|times|div)(?![a-z]))+")
 _NO_FORMULA = re.compile(
     r":|\\equiv|\\[lc]?dots|\\text|\\input|\\def|[\u4e00-\u9fff]|(?<![\\a-zA-Z])[a-zA-Z]{5,}|^\s*$|[;'\"@#&`]|//|\b__"
+    r"|(?<!\d)\.(?!\d)"  # the parser stops there and takes what came before
 )
 _EXPLODES = re.compile(r"\d{4,}\}?\s*!|\d\)\s*!|!\s*!|!\s*\)+\s*!|\^\{?-?\d{5,}|\^\{?\d+\^|\d{200,}|\\input|\\def")
 
@@ -139,8 +140,8 @@ def _nesting(text: str) -> int:
     return deepest
 
 
-def reference_fault(problem: Problem) -> str | None:
-    """Why the reference of ``problem`` cannot be graded against, None if it can: for data preparation.
+def reference_faults(problems: Sequence[Problem]) -> dict[str, str]:
+    """Problem id -> why its reference cannot be graded against: for data preparation. No problems, no faults.
 
     A reference always equals its own text; here computer algebra must be able to read it too, so that an equal
     answer in another spelling does not stop a training later.
@@ -148,13 +149,19 @@ def reference_fault(problem: Problem) -> str | None:
     Raises:
         SandboxUnavailableError: no grading process can be started.
     """
-    reference = _read_reference(problem.answer)
-    if not reference.text:
-        return f"the reference answer is {problem.answer!r}, which states nothing"
-    if reference.worded or reference.exact:
-        return None
-    [outcome] = shared_pool("math").run_all([{"reference": reference.text}], WALL_SECONDS)
-    return None if outcome.payload == b"readable" else f"computer algebra cannot read the reference {problem.answer!r}"
+    faults, asked = {}, dict[str, list[str]]()
+    for problem in problems:
+        reference = _read_reference(problem.answer)
+        if not reference.text:
+            faults[problem.id] = f"the reference answer is {problem.answer!r}, which states nothing"
+        elif not reference.worded and not reference.exact:
+            asked.setdefault(reference.text, []).append(problem.id)
+    answers = {problem.id: problem.answer for problem in problems}
+    outcomes = shared_pool("math").run_all([{"reference": text} for text in asked], WALL_SECONDS) if asked else []
+    for ids, outcome in zip(asked.values(), outcomes, strict=True):
+        if outcome.payload != b"readable":
+            faults |= {name: f"computer algebra cannot read the reference {answers[name]!r}" for name in ids}
+    return faults
 
 
 def verify_pairs(problems: Sequence[Problem], pairs: Sequence[tuple[str, str]]) -> list[Grade]:

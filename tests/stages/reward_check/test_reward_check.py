@@ -94,7 +94,7 @@ def test_a_row_that_is_no_problem_or_cannot_be_graded_or_repeats_an_id_is_named(
     assert len(unusable) == 3
     assert "rows.jsonl:3 (row); language is 'fr'" in unusable[0]
     assert "sum (row); its id occurs earlier" in unusable[1]
-    assert "empty (reference)" in unusable[2]
+    assert "empty (row); the reference answer is ''" in unusable[2]
 
 
 def test_a_grader_that_pays_for_everything_is_found_out(check, monkeypatch):

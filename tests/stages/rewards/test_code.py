@@ -1,7 +1,6 @@
 """The code grader: right programs pass, hostile ones score 0, leave nothing behind and hold up nobody."""
 
 import os
-import subprocess
 import threading
 import time
 from pathlib import Path
@@ -9,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from stages.rewards.code import same_value
-from stages.rewards.fork_pool import ForkPool
 from stages.rewards.grading import Reason, UngradableProblemError, grade, grade_all
-from stages.rewards.sandbox import Run, run_programs, sandbox_level
+from stages.rewards.sandbox.fork_pool import ForkPool
+from stages.rewards.sandbox.programs import Run, run_programs, sandbox_level
 
 TESTS = ({"function": "add", "args": [1, 2], "expected": 3}, {"function": "add", "args": [10, -4], "expected": 6})
 ADD = "def add(a, b):\n    return a + b"

@@ -14,8 +14,9 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from stages.data.problems import Problem
-from stages.rewards.answer_text import find_answer
-from stages.rewards.answer_tree import read_answer
+from stages.rewards.answers.answer_text import find_answer
+from stages.rewards.answers.answer_tree import read_answer
+from stages.rewards.answers.spelling import normalise
 from stages.rewards.choice import grade_choice
 from stages.rewards.countdown import grade_countdown
 from stages.rewards.grade import Grade
@@ -24,7 +25,6 @@ from stages.rewards.math import decide
 from stages.rewards.parts.format import format_reward
 from stages.rewards.parts.language import language_consistency, language_share
 from stages.rewards.refusal import is_refusal
-from stages.rewards.spelling import normalise
 
 PLACES = (
     "<think>x</think><answer>{}</answer>",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Literal
 
-from stages.rewards.exact_numbers import read_number
-from stages.rewards.spelling import squeeze
-from stages.rewards.spoken_numbers import read_words
-from stages.rewards.units import Unit, comparable, ratio, read_unit, split_unit
+from stages.rewards.answers.exact_numbers import read_number
+from stages.rewards.answers.spelling import squeeze
+from stages.rewards.answers.spoken_numbers import read_words
+from stages.rewards.answers.units import Unit, comparable, ratio, read_unit, split_unit
 
 _ORDINAL = re.compile(r"(\d{1,9})\s*(?:\^\s*\{?\s*)?(?:\\text\s*\{\s*)?(?:st|nd|rd|th)[\s}]*")
 _PERCENT = re.compile(r"(.+?)\s*(?:\\text\s*\{\s*)?(?:%|percent|per cent)[\s}]*")

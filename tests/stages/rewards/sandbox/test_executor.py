@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from stages.rewards import remote_executor
-from stages.rewards.executor_server import Executor, make_executor
-from stages.rewards.outcome import SandboxUnavailableError
-from stages.rewards.sandbox import FAILED, Run, RunResult, run_programs, sandbox_level
+from stages.rewards.sandbox import remote_executor
+from stages.rewards.sandbox.executor_server import Executor, make_executor
+from stages.rewards.sandbox.outcome import SandboxUnavailableError
+from stages.rewards.sandbox.programs import FAILED, Run, RunResult, run_programs, sandbox_level
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 RUNS = [
     Run(code="def f(a): return (a, {1})", function="f", args=([1], [{"$tuple": [2]}])),
     Run(code="def f(a): return 1 / a", function="f", args=([0], [1])),
@@ -66,14 +66,14 @@ def test_an_executor_gives_the_results_of_this_machine(address):
 
 def test_grading_goes_to_the_executor_that_r1_sandbox_names_and_takes_its_level():
     environment = {**os.environ, "R1_SANDBOX": "jail"}
-    command = [sys.executable, "-m", "stages.rewards.executor_server", "--port", "0"]
+    command = [sys.executable, "-m", "stages.rewards.sandbox.executor_server", "--port", "0"]
     server = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
     assert server.stderr is not None
     first, second = server.stderr.readline(), server.stderr.readline()
     assert first == "[executor] sandbox strong\n"
     address = second.split()[-1]
     code = (
-        "from stages.rewards.sandbox import *\n"
+        "from stages.rewards.sandbox.programs import *\n"
         "print(sandbox_level(), run_programs([Run(code='def f(): return 7', function='f', args=([],))])[0].values)\n"
         "import psutil; print(psutil.Process().children())"
     )

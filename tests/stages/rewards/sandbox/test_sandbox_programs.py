@@ -22,10 +22,10 @@ from stages.data.problems import Problem
 from stages.data.typed_json import encode
 from stages.rewards.code import grade_programs
 from stages.rewards.grade import Reason
-from stages.rewards.nobody import NOBODY
-from stages.rewards.sandbox import Run, run_programs
+from stages.rewards.sandbox.nobody import NOBODY
+from stages.rewards.sandbox.programs import Run, run_programs
 
-PROGRAMS = Path(__file__).parents[3].parent / "shared" / "data" / "grading" / "sandbox_programs.jsonl"
+PROGRAMS = Path(__file__).parents[4].parent / "shared" / "data" / "grading" / "sandbox_programs.jsonl"
 ROWS = [json.loads(line) for line in PROGRAMS.read_text(encoding="utf-8").splitlines()] if PROGRAMS.exists() else []
 PLACES = ["jail", pytest.param("bubblewrap", marks=pytest.mark.skipif(not shutil.which("bwrap"), reason="no bwrap"))]
 SLACK_SECONDS = 15.0

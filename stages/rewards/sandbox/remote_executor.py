@@ -15,9 +15,9 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
-from stages.rewards.child_watch import PATIENCE
-from stages.rewards.outcome import SandboxUnavailableError
-from stages.rewards.run_json import MalformedRunError, Run, RunResult, result_from_json, run_as_json
+from stages.rewards.sandbox.child_watch import PATIENCE
+from stages.rewards.sandbox.outcome import SandboxUnavailableError
+from stages.rewards.sandbox.run_json import MalformedRunError, Run, RunResult, result_from_json, run_as_json
 
 TOKEN_VARIABLE = "R1_SANDBOX_TOKEN"
 _RUNS_A_REQUEST = 32
@@ -95,7 +95,7 @@ def _ask(address: str, method: str, path: str, body: bytes, patience_seconds: fl
             time.sleep(pause)
     raise SandboxUnavailableError(
         f"the executor at {address} (R1_SANDBOX) {failure}; start it there "
-        "(python -m stages.rewards.executor_server), or unset R1_SANDBOX to run programs on this machine"
+        "(python -m stages.rewards.sandbox.executor_server), or unset R1_SANDBOX to run programs on this machine"
     )
 
 

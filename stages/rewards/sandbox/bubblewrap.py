@@ -15,7 +15,7 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 
-from stages.rewards.outcome import SandboxUnavailableError
+from stages.rewards.sandbox.outcome import SandboxUnavailableError
 
 SCRATCH = "/tmp/r1-sandbox"
 """The folder for programs, inside."""
@@ -54,7 +54,7 @@ def _no_more_namespaces(bwrap: str) -> tuple[str, ...]:
 
 def _files() -> list[str]:
     """What exists inside."""
-    code = str(Path(__file__).resolve().parents[1])
+    code = str(Path(__file__).resolve().parents[2])
     options = ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--dir", SCRATCH]  # the modules may lie in /tmp
     for path in dict.fromkeys(("/usr", sys.base_prefix, code)):
         options += ["--ro-bind", path, path]

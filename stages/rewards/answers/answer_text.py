@@ -11,8 +11,8 @@ import re
 from itertools import pairwise
 
 from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, split_completion
-from stages.rewards.exact_numbers import read_number
-from stages.rewards.spelling import normalise, squeeze
+from stages.rewards.answers.exact_numbers import read_number
+from stages.rewards.answers.spelling import normalise, squeeze
 
 _MARKER = re.compile(
     r"\b(?:answers?|results?|solutions?|roots?|option|choice)\**(?: to [^.\n]{1,80}?)?\s{0,3}"

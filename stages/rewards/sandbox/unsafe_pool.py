@@ -20,7 +20,7 @@ from typing import Any
 
 import psutil
 
-from stages.rewards.outcome import Outcome
+from stages.rewards.sandbox.outcome import Outcome
 
 _START_SECONDS = 2.0
 """An interpreter starts here for every run; on a busy machine that takes its time."""

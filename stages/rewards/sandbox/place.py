@@ -7,7 +7,7 @@ programs must be locked in is a property of the experiment: ``sandbox`` in param
 import os
 import sys
 
-from stages.rewards.outcome import SandboxUnavailableError
+from stages.rewards.sandbox.outcome import SandboxUnavailableError
 
 VARIABLE = "R1_SANDBOX"
 _ALLOWED = "jail (the default), bubblewrap, http://HOST:PORT or https://HOST:PORT (an executor), unsafe"

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from stages.config import ParamsError
-from stages.rewards import fork_pool
 from stages.rewards.grading import grade_all
-from stages.rewards.outcome import SandboxUnavailableError
-from stages.rewards.sandbox_check import check_sandbox
-from stages.rewards.sandbox_place import sandbox_place
+from stages.rewards.sandbox import fork_pool
+from stages.rewards.sandbox.check import check_sandbox
+from stages.rewards.sandbox.outcome import SandboxUnavailableError
+from stages.rewards.sandbox.place import sandbox_place
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 ADD = "def add(a, b):\n    return a + b"
 
 

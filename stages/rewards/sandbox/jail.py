@@ -12,8 +12,8 @@ import os
 import resource
 import struct
 
-from stages.rewards.landlock import restrict_files
-from stages.rewards.seccomp import seccomp_filter
+from stages.rewards.sandbox.landlock import restrict_files
+from stages.rewards.sandbox.seccomp import seccomp_filter
 
 MEBIBYTE = 1 << 20
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38

@@ -24,9 +24,9 @@ from latex2sympy2_extended import latex2sympy
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig
 from math_verify import parse, verify
 
-from stages.rewards.answer_leaf import Leaf, same_exactly
-from stages.rewards.answer_tree import Node, read_answer
-from stages.rewards.same_answer import same_answer
+from stages.rewards.answers.answer_leaf import Leaf, same_exactly
+from stages.rewards.answers.answer_tree import Node, read_answer
+from stages.rewards.answers.same_answer import same_answer
 
 _MEMORY_BYTES = 1 << 30
 _POINTS = 6

@@ -21,19 +21,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_ROOT = str(Path(__file__).resolve().parents[2])
+_ROOT = str(Path(__file__).resolve().parents[3])
 sys.path.insert(0, _ROOT)
 
-from stages.rewards.child_watch import end_child, wait_for_child  # noqa: E402 - the path above is needed first
-from stages.rewards.jail import (  # noqa: E402
+from stages.rewards.sandbox.child_watch import end_child, wait_for_child  # noqa: E402 - the path above is needed first
+from stages.rewards.sandbox.jail import (  # noqa: E402
     adopt_orphans,
     enter_jail,
     forbid_new_privileges,
     set_limits,
     tasks_allowed,
 )
-from stages.rewards.landlock import landlock_ruleset  # noqa: E402
-from stages.rewards.nobody import NOBODY, become_nobody  # noqa: E402
+from stages.rewards.sandbox.landlock import landlock_ruleset  # noqa: E402
+from stages.rewards.sandbox.nobody import NOBODY, become_nobody  # noqa: E402
 
 _RESULT_BYTES = 1 << 20
 _FILE_BYTES = 8 << 20
@@ -58,12 +58,12 @@ def _load_job(kind: str, paths: list[str]) -> tuple[Job, int]:
     """The function that does this kind of job and its memory limit in bytes; imports happen here, once."""
     sys.path += paths
     if kind == "math":
-        from stages.rewards.math_job import run_job, warm_up
+        from stages.rewards.sandbox.math_job import run_job, warm_up
 
         warm_up()
         memory = 2 << 30
     else:
-        from stages.rewards.code_job import run_job
+        from stages.rewards.sandbox.code_job import run_job
 
         memory = 1 << 30
     sys.path.remove(_ROOT)

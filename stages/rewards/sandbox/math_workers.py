@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from stages.rewards.outcome import Outcome, SandboxUnavailableError
+from stages.rewards.sandbox.outcome import Outcome, SandboxUnavailableError
 
 _START_SECONDS = 300.0
 _RECYCLE_AFTER = 2_000

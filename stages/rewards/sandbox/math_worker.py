@@ -10,9 +10,9 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from stages.rewards.math_job import run_job, warm_up
+from stages.rewards.sandbox.math_job import run_job, warm_up
 
 _MEMORY_BYTES = 2 << 30
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from stages.rewards.answer_leaf import Leaf, read_leaf
-from stages.rewards.exact_numbers import read_number
+from stages.rewards.answers.answer_leaf import Leaf, read_leaf
+from stages.rewards.answers.exact_numbers import read_number
 
 _MAX_DEPTH = 8
 _NAME = (

@@ -16,9 +16,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from stages.rewards.bubblewrap import SCRATCH, inside_bubblewrap
-from stages.rewards.child_watch import PATIENCE
-from stages.rewards.outcome import Outcome, SandboxUnavailableError
+from stages.rewards.sandbox.bubblewrap import SCRATCH, inside_bubblewrap
+from stages.rewards.sandbox.child_watch import PATIENCE
+from stages.rewards.sandbox.outcome import Outcome, SandboxUnavailableError
 
 Kind = Literal["code", "math"]
 START_SECONDS = 300.0

@@ -6,7 +6,7 @@ In: an answer's text. Out: the rational number it names, or None if it is anythi
 import re
 from fractions import Fraction
 
-from stages.rewards.exact_numbers import read_number
+from stages.rewards.answers.exact_numbers import read_number
 
 _ENGLISH_ONES = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "

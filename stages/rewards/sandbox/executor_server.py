@@ -1,6 +1,6 @@
 """The reference executor: runs programs for graders on other machines, over HTTP (docs/sandbox.md).
 
-    python -m stages.rewards.executor_server --host 127.0.0.1 --port 8901
+    python -m stages.rewards.sandbox.executor_server --host 127.0.0.1 --port 8901
 
 In: requests of ``remote_executor.py``, or of anything that speaks the same. Out: results. Programs run where
 this process's own R1_SANDBOX says: in the jail, or in bubblewrap. What is not a well-formed, bounded request is
@@ -20,11 +20,11 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from stages.rewards.outcome import SandboxUnavailableError
-from stages.rewards.remote_executor import TOKEN_VARIABLE
-from stages.rewards.run_json import MalformedRunError, result_as_json, run_from_json
-from stages.rewards.sandbox import run_programs, sandbox_level
-from stages.rewards.sandbox_place import is_address, sandbox_place
+from stages.rewards.sandbox.outcome import SandboxUnavailableError
+from stages.rewards.sandbox.place import is_address, sandbox_place
+from stages.rewards.sandbox.programs import run_programs, sandbox_level
+from stages.rewards.sandbox.remote_executor import TOKEN_VARIABLE
+from stages.rewards.sandbox.run_json import MalformedRunError, result_as_json, run_from_json
 
 _REQUEST_BYTES = 64 << 20
 _MAX_RUNS = 256
@@ -163,7 +163,7 @@ def _is_loopback(host: str) -> bool:
 
 def main(command_line: list[str]) -> int:
     """Serve until interrupted; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m stages.rewards.executor_server", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m stages.rewards.sandbox.executor_server", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8901)
     parser.add_argument("--max-requests", type=int, default=16, help="connections at a time (default: 16)")

@@ -7,7 +7,7 @@ library only; used by the fork server.
 import os
 import sys
 
-from stages.rewards.jail import make_readable_to_itself
+from stages.rewards.sandbox.jail import make_readable_to_itself
 
 NOBODY = 65534
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from stages.rewards import sandbox
-from stages.rewards.nobody import NOBODY
-from stages.rewards.sandbox import FAILED, Run, RunResult, run_programs, sandbox_level
-from stages.rewards.unsafe_pool import UnsafePool
+from stages.rewards.sandbox import programs
+from stages.rewards.sandbox.nobody import NOBODY
+from stages.rewards.sandbox.programs import FAILED, Run, RunResult, run_programs, sandbox_level
+from stages.rewards.sandbox.unsafe_pool import UnsafePool
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 SITE = {"PYTHONPATH": ":".join(path for path in sys.path if path.endswith("site-packages"))}
 TRY = """
 def attempt(action):
@@ -56,7 +56,7 @@ def test_all_walls_hold_for_a_repository_in_the_temporary_folder(place):
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "stages", f"{folder}/stages", ignore=shutil.ignore_patterns("__pycache__"))
         Path(folder).chmod(0o755)
-        code = "from stages.rewards.sandbox import sandbox_level; print(sandbox_level())"
+        code = "from stages.rewards.sandbox.programs import sandbox_level; print(sandbox_level())"
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | SITE
         command = [sys.executable, "-c", code]
         done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -65,7 +65,7 @@ def test_all_walls_hold_for_a_repository_in_the_temporary_folder(place):
 
 def test_the_self_test_finds_the_walls_that_are_missing_in_a_plain_process(monkeypatch):
     pool = UnsafePool(1)
-    monkeypatch.setattr(sandbox, "shared_pool", lambda kind: pool)
+    monkeypatch.setattr(programs, "shared_pool", lambda kind: pool)
     level, broken = sandbox_level()
     assert level == "weak"
     assert {"reads files", "lists folders", "writes files", "removes files", "changes files"} <= set(broken)
@@ -174,7 +174,7 @@ def test_a_user_with_many_threads_leaves_a_program_its_own():
     for thread in threads:
         thread.start()
     try:
-        pool = sandbox.shared_pool("code")
+        pool = programs.shared_pool("code")
         pool.close()
         assert call("import threading\ndef f():\n    threading.Thread(target=print).start()\n    return True")
     finally:

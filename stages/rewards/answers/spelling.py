@@ -42,6 +42,7 @@ _SYNONYMS: _Rules = tuple(
         (r"\\ne(?![a-zA-Z])|\\not\s*=", r"\\neq"),
         (r"\\(?:lor|vee)(?![a-zA-Z])", r"\\text{ or }"),
         (r"\\(?:land|wedge)(?![a-zA-Z])", r"\\text{ and }"),
+        (r"\\pmod\s*(\d+|[a-z])", r"\\pmod{\1}"),
         (r"\\degrees?(?![a-zA-Z])", r"^\\circ"),
         (r"\^\s*\{\s*\\circ\s*\}|\\text\{\s*\^\\circ\s*\}", r"^\\circ"),
         (r"\\div(?![a-zA-Z])", "/"),

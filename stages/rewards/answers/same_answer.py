@@ -9,8 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from stages.rewards.answer_leaf import Leaf, read_leaf
-from stages.rewards.answer_tree import Group, Node, chain_of
+from stages.rewards.answers.answer_leaf import Leaf, read_leaf
+from stages.rewards.answers.answer_tree import Group, Node, chain_of
 
 _UNORDERED = ("list", "set")
 SameLeaf = Callable[[Leaf, Leaf], bool]

@@ -11,12 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages.rewards.fork_pool import ForkPool, shared_pool
-from stages.rewards.math_workers import WorkerPool
-from stages.rewards.sandbox import FAILED, Run, run_programs
-from stages.rewards.unsafe_pool import UnsafePool
+from stages.rewards.sandbox.fork_pool import ForkPool, shared_pool
+from stages.rewards.sandbox.math_workers import WorkerPool
+from stages.rewards.sandbox.programs import FAILED, Run, run_programs
+from stages.rewards.sandbox.unsafe_pool import UnsafePool
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 PAIRS = [("\\frac{1}{2}", "0.5"), ("x^2+2x+1", "(x+1)^2"), ("2", "\\sqrt{5}"), ("", "3"), ("9", "9^{9^{9^9}}")]
 
 
@@ -63,7 +63,7 @@ def test_a_forked_process_grades_by_itself_and_leaves_its_parents_servers_alone(
     assert one_more(range(3)) == [(1,), (2,), (3,)]
     before = {child.pid for child in psutil.Process().children()}
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r})\n" + (
-        "import os\nfrom stages.rewards.sandbox import *\n"
+        "import os\nfrom stages.rewards.sandbox.programs import *\n"
         "add = Run(code='def f(a): return a + 1', function='f', args=([1],))\n"
         "assert run_programs([add])[0].values == (2,)\n"
         "pid = os.fork()\n"
@@ -184,8 +184,8 @@ def test_unsafe_programs_get_the_results_of_the_jail_and_end_with_their_children
 def test_where_a_wall_is_missing_the_server_still_ends_the_daemons_of_a_program():
     code = (
         "import os, sys, time\n"
-        "from stages.rewards.child_watch import end_child\n"
-        "from stages.rewards.jail import adopt_orphans\n"
+        "from stages.rewards.sandbox.child_watch import end_child\n"
+        "from stages.rewards.sandbox.jail import adopt_orphans\n"
         "adopt_orphans()\n"
         "ready, done = os.pipe()\n"
         "pid = os.fork()\n"

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from stages.rewards.outcome import LOST, Outcome, SandboxUnavailableError
-from stages.rewards.server_process import Kind, ServerProcess
+from stages.rewards.sandbox.outcome import LOST, Outcome, SandboxUnavailableError
+from stages.rewards.sandbox.server_process import Kind, ServerProcess
 
 
 class ForkPool:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, get_args
 
 from stages.config import ParamsError, SandboxLevel
 from stages.data.problems import Problem
-from stages.rewards.outcome import SandboxUnavailableError
-from stages.rewards.sandbox import sandbox_level
-from stages.rewards.sandbox_place import VARIABLE, sandbox_place
+from stages.rewards.sandbox.outcome import SandboxUnavailableError
+from stages.rewards.sandbox.place import VARIABLE, sandbox_place
+from stages.rewards.sandbox.programs import sandbox_level
 
 if TYPE_CHECKING:
     from stages.run import StageRun

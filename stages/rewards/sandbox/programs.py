@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import get_args
 
 from stages.config import SandboxLevel
-from stages.rewards.fork_pool import Outcome, shared_pool
-from stages.rewards.outcome import SandboxUnavailableError
-from stages.rewards.remote_executor import remote_level, run_remotely
-from stages.rewards.run_json import FAILED, MAX_PROGRAM_CHARACTERS, Run, RunResult, read_values, run_as_json
-from stages.rewards.sandbox_place import is_address, sandbox_place
+from stages.rewards.sandbox.fork_pool import Outcome, shared_pool
+from stages.rewards.sandbox.outcome import SandboxUnavailableError
+from stages.rewards.sandbox.place import is_address, sandbox_place
+from stages.rewards.sandbox.remote_executor import remote_level, run_remotely
+from stages.rewards.sandbox.run_json import FAILED, MAX_PROGRAM_CHARACTERS, Run, RunResult, read_values, run_as_json
 
 __all__ = ["FAILED", "MAX_PROGRAM_CHARACTERS", "Run", "RunResult", "run_programs", "sandbox_level"]
 
@@ -82,7 +82,7 @@ def _checked(place: str, level: object, broken: object) -> tuple[SandboxLevel, l
 
 def _try_walls() -> list[str]:
     """What a program could do here, as it says and as can be seen afterwards."""
-    probe = Path(__file__).with_name("sandbox_probe.py").read_text(encoding="utf-8")
+    probe = Path(__file__).with_name("probe.py").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory(prefix="r1-canary-") as folder:
         canary = Path(folder, "file")
         canary.write_text("canary")

@@ -9,12 +9,12 @@ import os
 import sys
 import threading
 
-from stages.rewards.math_workers import WorkerPool
-from stages.rewards.outcome import Outcome, Pool, SandboxUnavailableError
-from stages.rewards.sandbox_place import sandbox_place
-from stages.rewards.server_pool import ForkPool
-from stages.rewards.server_process import Kind
-from stages.rewards.unsafe_pool import UnsafePool
+from stages.rewards.sandbox.math_workers import WorkerPool
+from stages.rewards.sandbox.outcome import Outcome, Pool, SandboxUnavailableError
+from stages.rewards.sandbox.place import sandbox_place
+from stages.rewards.sandbox.server_pool import ForkPool
+from stages.rewards.sandbox.server_process import Kind
+from stages.rewards.sandbox.unsafe_pool import UnsafePool
 
 __all__ = ["ForkPool", "Outcome", "SandboxUnavailableError", "shared_pool"]
 

@@ -11,9 +11,9 @@ import os
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from stages.rewards.code_job import run_job
+from stages.rewards.sandbox.code_job import run_job
 
 _MEMORY_BYTES = 1 << 30
 _FILE_BYTES = 8 << 20
