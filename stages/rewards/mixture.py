@@ -76,19 +76,20 @@ def _known(block: dict[str, Part], model_parts: tuple[str, ...]) -> dict[str, Pa
     for name, part in block.items():
         if name not in allowed:
             raise ValueError(f"{name} is no part of a reward; allowed: {', '.join(allowed)}")
-        wanted = {} if name in model_parts else _options(name)
+        options = {} if name in model_parts else _options(name)
         given = part.model_extra or {}
-        wrong = [key for key, value in given.items() if key in wanted and type(value) is not wanted[key]]
-        if wrong or set(given) != set(wanted):
-            takes = {key: kind.__name__ for key, kind in wanted.items()}
+        wrong = [key for key, value in given.items() if key in options and type(value) is not options[key].annotation]
+        needed = {key for key, option in options.items() if option.default is option.empty}
+        if wrong or not needed <= set(given) <= set(options):
+            takes = {key: option.annotation.__name__ for key, option in options.items()}
             raise ValueError(f"{name} takes the options {takes} beside weight, from_step, until_step; found {given}")
     return block
 
 
-def _options(name: str) -> dict[str, type]:
-    """The keyword-only arguments of a part's function and their types."""
+def _options(name: str) -> dict[str, inspect.Parameter]:
+    """The keyword-only arguments of a part's function; one without a default must be given."""
     parameters = inspect.signature(part_function(name)).parameters.values()
-    return {one.name: one.annotation for one in parameters if one.kind is one.KEYWORD_ONLY}
+    return {one.name: one for one in parameters if one.kind is one.KEYWORD_ONLY}
 
 
 RuleMixture = Annotated[dict[str, Part], BeforeValidator(_expand), AfterValidator(partial(_known, model_parts=()))]
@@ -97,6 +98,11 @@ GeneralMixture = Annotated[
     dict[str, Part], BeforeValidator(_expand), AfterValidator(partial(_known, model_parts=MODEL_PARTS))
 ]
 """Block ``general_rewards``: reward models and rules that need no reference."""
+
+
+def pays_partial_credit(mixture: Mapping[str, Part]) -> bool:
+    """Whether accuracy has its option ``partial_credit``: then graders run every test and stop at none."""
+    return "accuracy" in mixture and bool((mixture["accuracy"].model_extra or {}).get("partial_credit"))
 
 
 def rule_values(mixture: Mapping[str, Part], graded: Graded) -> dict[str, float]:

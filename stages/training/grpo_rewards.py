@@ -13,7 +13,7 @@ from stages.data.problems import Problem
 from stages.rewards.grade import Grade
 from stages.rewards.graded import Graded
 from stages.rewards.grading import grade_all
-from stages.rewards.mixture import Part, rule_values, weighted_total
+from stages.rewards.mixture import Part, pays_partial_credit, rule_values, weighted_total
 from stages.rollouts.sampler import Completion
 from stages.training.grpo import RewardFunction, Scored
 
@@ -24,7 +24,8 @@ def rule_reward(mixture: Mapping[str, Part], max_tokens: int) -> RewardFunction:
     """The parts of ``mixture`` by rule; ``max_tokens`` is where sampling cuts completions off."""
 
     def reward(problems: Sequence[Problem], completions: Sequence[Completion], step: int) -> list[Scored]:
-        grades = grade_all(problems, [completion.text for completion in completions])
+        texts = [completion.text for completion in completions]
+        grades = grade_all(problems, texts, partial_credit=pays_partial_credit(mixture))
         scored = []
         for problem, completion, grade in zip(problems, completions, grades, strict=True):
             values = rule_values(mixture, _graded(problem, completion, max_tokens, grade))

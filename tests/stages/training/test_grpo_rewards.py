@@ -1,5 +1,6 @@
 """Which reward a problem gets, and what the reward models see."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
@@ -45,6 +46,18 @@ def test_a_rule_reward_is_the_weighted_sum_of_its_parts():
     assert scored[0].total == pytest.approx(1.0 + 0.2 + 0.1)
     assert scored[1].total == 0.0
     assert scored[0].parts == {"accuracy": 1.0, "format": 1.0, "language": 1.0}
+
+
+@pytest.mark.parametrize(("accuracy", "total"), [({"weight": 2.0, "partial_credit": True}, 1.0), (2.0, 0.0)])
+def test_half_the_tests_earn_half_of_the_accuracy_only_where_partial_credit_is_asked_for(accuracy, total):
+    tests = [{"function": "double", "args": [number], "expected": 2 * number} for number in (2, 3)]
+    double = replace(SUM, id="double", domain="code", grader="code", answer="", tests=tests)
+    squares = completion("```python\ndef double(x):\n    return x * x\n```")  # right for 2, wrong for 3
+    [scored] = rule_reward(TypeAdapter(RuleMixture).validate_python({"accuracy": accuracy}), 100)(
+        [double], [squares], 0
+    )
+    assert scored.total == total
+    assert scored.reason == "wrong"
 
 
 def test_general_prompts_go_to_the_reward_models_and_problems_to_the_rules(monkeypatch, tmp_path):
