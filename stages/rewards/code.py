@@ -163,9 +163,12 @@ def _lines(text: str) -> list[str]:
 
 
 def same_value(expected: Any, got: Any) -> bool:
-    """Python's ``==`` on builtin types, except that True is not 1 and floats agree to 1e-9; nan equals nothing."""
+    """Python's ``==`` on builtin types, except that True is no 1 and floats agree to 1e-9; nan equals nothing.
+
+    Where True is expected 1 will do: references return flags as they like (MBPP 414).
+    """
     if type(expected) is bool or type(got) is bool:
-        return type(expected) is type(got) and expected == got
+        return type(expected) is bool and type(got) in (bool, int) and expected == got
     if isinstance(expected, int | float) and isinstance(got, int | float):
         if isinstance(expected, float) or isinstance(got, float):
             in_range = abs(got) < 1e300 and abs(expected) < 1e300  # a larger int has no float

@@ -166,6 +166,8 @@ def test_floats_agree_to_a_billionth_and_nan_to_nothing():
     assert not same_value(1.0, 10**400)
     assert same_value(10**400, 10**400)
     assert not same_value(1, True)
+    assert same_value(True, 1) and same_value([False], [0])
+    assert not same_value(True, 0) and not same_value(True, 1.0)
     assert not same_value((1,), [1])
 
 
