@@ -101,7 +101,10 @@ def expected(problem: Problem) -> list[str]:
     program = (
         f"from stages.data.typed_json import decode\n_table = iter({table!r})\ndef {problem.tests[0]['function']}(*_):"
     )
-    return outputs(program + "\n    return decode(next(_table))", problem) or []
+    found = outputs(program + "\n    return decode(next(_table))", problem)
+    if found is None:
+        raise TimeoutError(f"{problem.id}: the table of its answers could not be read within {_SECONDS:g} s")
+    return found
 
 
 def really_different(one: list[str], two: list[str] | None) -> bool:

@@ -2,113 +2,20 @@
 
 In: a Qwen3 model in memory and prompts as token ids. Out: groups of completions with their
 log-probabilities. Each prompt is read once a group, keys and values lie in one preallocated cache,
-and rows that have ended leave the batch. Dimensions: ``B`` rows, ``T`` tokens read at once, ``S``
-cache positions, ``K`` key-value heads, ``H`` query heads, ``D`` head size. Ours.
+and rows that have ended leave the batch. Dimensions: ``B`` rows, ``T`` tokens, ``V`` tokens of the vocabulary. Ours.
 """
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from transformers import Qwen3ForCausalLM
 
+from stages.rollouts.decoder import Cache, Decoder
 from stages.rollouts.sampler import Completion, SamplingSettings
 
 COMPACT_BELOW = 0.85
 """Share of unfinished rows under which finished ones are dropped: copying the cache costs about a step."""
-
-
-@dataclass(slots=True)
-class _Layer:
-    attention_norm: torch.Tensor
-    qkv: torch.Tensor
-    query_norm: torch.Tensor
-    key_norm: torch.Tensor
-    attention_out: torch.Tensor
-    mlp_norm: torch.Tensor
-    gate_up: torch.Tensor
-    down: torch.Tensor
-
-
-class _Decoder:
-    """Qwen3's forward pass with a static cache; projections that read the same input are fused."""
-
-    def __init__(self, model: Qwen3ForCausalLM, capacity: int) -> None:
-        config = model.config
-        self.heads, self.kv_heads, self.head_dim = (
-            config.num_attention_heads,
-            config.num_key_value_heads,
-            config.head_dim,
-        )
-        self.eps = config.rms_norm_eps
-        self.embedding = model.model.embed_tokens.weight.detach()
-        self.head = model.lm_head.weight.detach()
-        self.norm = model.model.norm.weight.detach()
-        self.layers = [_fuse(layer) for layer in model.model.layers]
-        positions = torch.arange(capacity)[None]
-        self.cos, self.sin = (table[0] for table in model.model.rotary_emb(self.embedding, positions))
-
-    def new_cache(self, rows: int, slots: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
-        shape = (rows, self.kv_heads, slots, self.head_dim)
-        return [(self.embedding.new_zeros(shape), self.embedding.new_zeros(shape)) for _ in self.layers]
-
-    def _rotate(self, x: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-        cos, sin = self.cos[positions].unsqueeze(2), self.sin[positions].unsqueeze(2)
-        half = self.head_dim // 2
-        return x * cos + torch.cat((-x[..., half:], x[..., :half]), dim=-1) * sin
-
-    def forward(
-        self,
-        ids_B_T: torch.Tensor,
-        positions_B_T: torch.Tensor,
-        cache: list[tuple[torch.Tensor, torch.Tensor]],
-        at: int,
-        mask_B_1_T_S: torch.Tensor,
-    ) -> torch.Tensor:
-        """Logits (B, V) after the last token; keys and values go to cache slots ``at`` to ``at + T``."""
-        x = F.embedding(ids_B_T, self.embedding)
-        rows, tokens, width = x.shape
-        end = at + tokens
-        for layer, (keys, values) in zip(self.layers, cache, strict=True):
-            h = F.rms_norm(x, (width,), layer.attention_norm, self.eps)
-            qkv = F.linear(h, layer.qkv).view(rows, tokens, self.heads + 2 * self.kv_heads, self.head_dim)
-            query, key, value = qkv.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
-            query = self._rotate(F.rms_norm(query, (self.head_dim,), layer.query_norm, self.eps), positions_B_T)
-            key = self._rotate(F.rms_norm(key, (self.head_dim,), layer.key_norm, self.eps), positions_B_T)
-            keys[:, :, at:end] = key.transpose(1, 2)
-            values[:, :, at:end] = value.transpose(1, 2)
-            attended = self._attend(query, keys[:, :, :end], values[:, :, :end], mask_B_1_T_S)
-            x = x + F.linear(attended, layer.attention_out)
-            gate, up = F.linear(F.rms_norm(x, (width,), layer.mlp_norm, self.eps), layer.gate_up).chunk(2, dim=-1)
-            x = x + F.linear(F.silu(gate) * up, layer.down)
-        return F.linear(F.rms_norm(x[:, -1], (width,), self.norm, self.eps), self.head)
-
-    def _attend(
-        self, query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, mask: torch.Tensor
-    ) -> torch.Tensor:
-        rows, tokens = query.shape[:2]
-        group = self.heads // self.kv_heads
-        if tokens == 1:  # heads that share keys become rows of one small matrix product
-            query = query.view(rows, self.kv_heads, group, self.head_dim)
-            return F.scaled_dot_product_attention(query, keys, values, attn_mask=mask).reshape(rows, 1, -1)
-        keys, values = keys.repeat_interleave(group, dim=1), values.repeat_interleave(group, dim=1)
-        attended = F.scaled_dot_product_attention(query.transpose(1, 2), keys, values, attn_mask=mask)
-        return attended.transpose(1, 2).reshape(rows, tokens, -1)
-
-
-def _fuse(layer: Any) -> _Layer:
-    attention, mlp = layer.self_attn, layer.mlp
-    return _Layer(
-        attention_norm=layer.input_layernorm.weight.detach(),
-        qkv=torch.cat([p.weight.detach() for p in (attention.q_proj, attention.k_proj, attention.v_proj)]),
-        query_norm=attention.q_norm.weight.detach(),
-        key_norm=attention.k_norm.weight.detach(),
-        attention_out=attention.o_proj.weight.detach(),
-        mlp_norm=layer.post_attention_layernorm.weight.detach(),
-        gate_up=torch.cat([p.weight.detach() for p in (mlp.gate_proj, mlp.up_proj)]),
-        down=mlp.down_proj.weight.detach(),
-    )
 
 
 def draw(
@@ -118,8 +25,7 @@ def draw(
 
     Temperature 0 takes the likeliest token, with log-probabilities at temperature 1.
     """
-    logits = logits_B_V.float() / (settings.temperature or 1.0)
-    logprobs = torch.log_softmax(logits, dim=-1)
+    logprobs = torch.log_softmax(logits_B_V.float() / (settings.temperature or 1.0), dim=-1)
     if settings.temperature == 0:
         chosen = logprobs.argmax(dim=-1)
     else:
@@ -128,8 +34,10 @@ def draw(
             ordered, order = probs.sort(dim=-1, descending=True)
             ordered = ordered.masked_fill(ordered.cumsum(dim=-1) - ordered > settings.top_p, 0.0)
             probs = torch.zeros_like(probs).scatter(1, order, ordered)
-        noise = torch.empty_like(probs).exponential_(generator=generator)
-        chosen = (probs / noise).argmax(dim=-1)  # exponential race: token i wins with probability p_i
+        up_to = probs.cumsum(dim=-1)
+        point = torch.rand(len(probs), 1, generator=generator) * up_to[:, -1:]
+        # The first token whose cumulated probability lies above the point; never one of probability 0.
+        chosen = torch.searchsorted(up_to, point, right=True)[:, 0].clamp_(max=probs.shape[-1] - 1)
     return chosen, logprobs.gather(1, chosen[:, None])[:, 0]
 
 
@@ -172,29 +80,29 @@ class NativeSampler:
             raise ValueError(
                 f"prompt of {width} tokens + max_tokens {settings.max_tokens} exceed the context of {limit}"
             )
-        decoder = _Decoder(self._model, slots)
+        decoder = Decoder(self._model, slots)
         ids, real = _left_padded(prompts, width)
-        causal = torch.ones(width, width, dtype=torch.bool).tril()[None, None] & real[:, None, None, :]
-        causal |= torch.eye(width, dtype=torch.bool)  # padding sees itself, or its softmax is empty
+        sees = torch.ones(width, width, dtype=torch.bool).tril()[None, None] & real[:, None, None, :]
+        sees |= torch.eye(width, dtype=torch.bool)  # padding sees itself, or its softmax is empty
         cache = decoder.new_cache(len(prompts), slots)
         positions = (real.long().cumsum(1) - 1).clamp(min=0)
-        logits = decoder.forward(ids, positions, cache, 0, causal)
+        logits = decoder.forward(ids, positions, cache, 0, _bias(sees))
         # Every row of a group starts from the same logits and the same keys and values.
         rows = torch.arange(len(prompts)).repeat_interleave(group_size)
-        cache = [(keys[rows], values[rows]) for keys, values in cache]
-        seen = F.pad(real, (0, settings.max_tokens))[rows]
+        cache = [kv[rows] for kv in cache]
+        bias = _bias(F.pad(real, (0, settings.max_tokens), value=True))[rows, None, None]
         tokens, logprobs = self._decode(
-            decoder, logits[rows], cache, seen, real.sum(1)[rows], width, settings, generator
+            decoder, logits[rows], cache, bias, real.sum(1)[rows], width, settings, generator
         )
         flat = [self._completion(t, p) for t, p in zip(tokens.tolist(), logprobs.tolist(), strict=True)]
         return [flat[first : first + group_size] for first in range(0, len(flat), group_size)]
 
     def _decode(
         self,
-        decoder: _Decoder,
+        decoder: Decoder,
         logits: torch.Tensor,
-        cache: list[tuple[torch.Tensor, torch.Tensor]],
-        seen: torch.Tensor,
+        cache: Cache,
+        bias: torch.Tensor,
         lengths: torch.Tensor,
         width: int,
         settings: SamplingSettings,
@@ -213,14 +121,12 @@ class NativeSampler:
             num_open = int(open_.sum())
             if num_open == 0 or step + 1 == settings.max_tokens:
                 break
-            if num_open <= COMPACT_BELOW * len(rows):
-                cache = [(keys[open_], values[open_]) for keys, values in cache]
-                rows, seen, lengths, chosen = rows[open_], seen[open_], lengths[open_], chosen[open_]
-                open_ = torch.ones(num_open, dtype=torch.bool)
             at = width + step
-            seen[:, at] = True
-            mask = seen[:, None, None, : at + 1]
-            logits = decoder.forward(chosen[:, None], (lengths + step)[:, None], cache, at, mask)
+            if num_open <= COMPACT_BELOW * len(rows):
+                cache = [_kept(kv, open_, at) for kv in cache]
+                rows, bias, lengths, chosen = rows[open_], bias[open_], lengths[open_], chosen[open_]
+                open_ = torch.ones(num_open, dtype=torch.bool)
+            logits = decoder.forward(chosen[:, None], (lengths + step)[:, None], cache, at, bias[..., : at + 1])
         return tokens, logprobs
 
     def _completion(self, tokens: list[int], logprobs: list[float]) -> Completion:
@@ -229,6 +135,18 @@ class NativeSampler:
         ended = kept[-1] == self._tokenizer.eos_token_id
         text = self._tokenizer.decode(kept[:-1] if ended else kept, skip_special_tokens=False)
         return Completion(tokens=tuple(kept), logprobs=tuple(logprobs[:length]), text=text, truncated=not ended)
+
+
+def _bias(sees: torch.Tensor) -> torch.Tensor:
+    """What attention adds to its scores: 0 where ``sees``, -inf elsewhere."""
+    return torch.zeros(sees.shape).masked_fill_(~sees, -torch.inf)
+
+
+def _kept(kv: torch.Tensor, rows: torch.Tensor, used: int) -> torch.Tensor:
+    """A layer's cache with only ``rows``; of its slots only those in use are copied."""
+    kept = kv.new_empty(int(rows.sum()), *kv.shape[1:])
+    kept[:, :, :used] = kv[:, :, :used][rows]
+    return kept
 
 
 def _left_padded(prompts: list[list[int]], width: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -1,0 +1,209 @@
+"""One GRPO step, ours beside stock TRL and TRL tuned by hand: time and peak memory.
+
+    python -m bench.grpo_step [--rounds 7] [--policy weights/tiny-base] [--problems 16] [--group 16] [--tokens 128]
+
+Every engine is a process of its own that waits for its turn and then does one whole step (sampling, rewards, loss,
+gradient, optimizer) on the same problems from the same weights; the learning rate is so small that lengths stay
+those of the first policy. Steps are taken in turn, the first of each is a warm-up, medians are compared. ``stock``
+is TRL with its defaults, ``tuned`` is TRL with bf16 and without gradient checkpointing.
+"""
+
+import argparse
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ENGINES = ("stock", "tuned", "ours")
+_TINY_RATE = 1e-9
+_READY = "step took "
+
+
+def main() -> None:
+    """Print each engine's median step and what the others take of it."""
+    options = _arguments()
+    if options.engine:
+        _run_engine(options)
+        return
+    arguments = [sys.executable, "-m", "bench.grpo_step", *sys.argv[1:], "--engine"]
+    engines = {name: _start([*arguments, name]) for name in options.engines.split(",")}
+    seconds: dict[str, list[float]] = {name: [] for name in engines}
+    for turn in range(options.rounds + 1):
+        for name, engine in engines.items():
+            taken = _one_step(name, engine)
+            if turn:
+                seconds[name].append(taken)
+    medians = {name: statistics.median(taken) for name, taken in seconds.items()}
+    for name, engine in engines.items():
+        peak = engine.communicate()[0].split()[-1]
+        ratio = f"{medians['stock'] / medians[name]:.2f} x stock" if "stock" in medians else ""
+        spread = f"{min(seconds[name]):.2f} to {max(seconds[name]):.2f}"
+        print(f"{name:6} {medians[name]:6.3f} s a step ({spread}), peak {peak} MB  {ratio}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--policy", type=Path, default=Path("weights/tiny-base"))
+    parser.add_argument("--problems", type=int, default=16)
+    parser.add_argument("--group", type=int, default=16)
+    parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--engine", choices=ENGINES, help="be this engine: for this program's own use")
+    return parser.parse_args()
+
+
+def _start(command: list[str]) -> "subprocess.Popen[str]":
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def _one_step(name: str, engine: "subprocess.Popen[str]") -> float:
+    assert engine.stdin is not None and engine.stdout is not None
+    engine.stdin.write("go\n")
+    engine.stdin.flush()
+    for line in engine.stdout:
+        if line.startswith(_READY):
+            return float(line.removeprefix(_READY))
+    raise RuntimeError(f"{name} ended with status {engine.wait()}; its messages stand above")
+
+
+class _Turns:
+    """Waits for "go" before each step and reports the step's time after it."""
+
+    def __init__(self) -> None:
+        self._started = 0.0
+
+    def wait(self) -> None:
+        sys.stdin.readline()
+        self._started = time.monotonic()
+
+    def report(self) -> None:
+        print(f"{_READY}{time.monotonic() - self._started:.4f}", flush=True)
+
+
+def _run_engine(options: argparse.Namespace) -> None:
+    from stages.data.tiny_world.reasoning import make_problems
+
+    families = {"countdown": 0.5, "chain": 0.25, "functions": 0.25}
+    counts = {name: max(1, int(share * options.problems * 2)) for name, share in families.items()}
+    problems = make_problems(counts, held=False, chinese=0.4, seed=17)[: options.problems]
+    turns = _Turns()
+    with tempfile.TemporaryDirectory() as folder:
+        train = _train_ours if options.engine == "ours" else _train_trl
+        train(options, problems, turns, Path(folder))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+
+
+def _train_ours(options: argparse.Namespace, problems: list[Any], turns: _Turns, folder: Path) -> None:
+    import yaml
+
+    from stages.evaluation.behaviour import BehaviourSettings
+    from stages.run import StageRun
+    from stages.training.grpo import GRPOSettings, train_grpo
+
+    block = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["stage0_r1_zero"]
+    sampling = {**block["grpo"]["sampling"], "max_tokens": options.tokens, "batch_prompts": options.problems}
+    ours = {"steps": options.rounds + 1, "problems_per_step": options.problems, "group_size": options.group}
+    rare = {"save_every_steps": 10_000, "held_out": {"problems": 0, "every_steps": 1}}
+    settings = GRPOSettings(**{**block["grpo"], **ours, **rare, "learning_rate": _TINY_RATE, "sampling": sampling})
+
+    class TimedRun(StageRun):
+        def log(self, step: int, metrics: Any, total_steps: int | None = None) -> None:
+            super().log(step, metrics, total_steps)
+            turns.report()
+            if step < options.rounds + 1:
+                turns.wait()
+
+    stage = TimedRun(name="bench", item=None, seed=17, work=folder)
+    turns.wait()
+    train_grpo(
+        settings,
+        policy=options.policy,
+        problems=problems,
+        reward=_reward(block, options.tokens),
+        behaviour=BehaviourSettings(**block["behaviour"]),
+        stage=stage,
+        work=folder / "work",
+        out=folder / "out",
+    )
+
+
+def _reward(block: Any, max_tokens: int) -> Any:
+    from pydantic import TypeAdapter
+
+    from stages.rewards.mixture import RuleMixture
+    from stages.training.grpo_rewards import rule_reward
+
+    return rule_reward(TypeAdapter(RuleMixture).validate_python(block["rewards"]), max_tokens)
+
+
+def _train_trl(options: argparse.Namespace, problems: list[Any], turns: _Turns, folder: Path) -> None:
+    import yaml
+    from datasets import Dataset
+    from transformers import PrinterCallback, TrainerCallback
+    from trl import GRPOConfig, GRPOTrainer
+
+    from stages.data.chat_format import render_prompt
+    from stages.models.checkpoints import load_policy, load_tokenizer
+    from stages.rollouts.sampler import Completion
+
+    tokenizer = load_tokenizer(options.policy)
+    block = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["stage0_r1_zero"]
+    reward = _reward(block, options.tokens)
+
+    def reward_texts(completions: list[str], problem: list[int], **_: Any) -> list[float]:
+        seen = [Completion(tokens=(), logprobs=(), text=text, truncated=False) for text in completions]
+        return [one.total for one in reward([problems[index] for index in problem], seen, 0)]
+
+    class OneStep(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            turns.wait()
+
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            turns.report()
+
+    tuned = {"bf16": True, "gradient_checkpointing": False} if options.engine == "tuned" else {}
+    parts = max(1, options.problems * options.group // 64)  # 64 completions at a time: more only costs memory
+    trainer = GRPOTrainer(
+        load_policy(options.policy),
+        reward_texts,
+        args=GRPOConfig(
+            output_dir=str(folder),
+            max_steps=options.rounds + 1,
+            num_generations=options.group,
+            per_device_train_batch_size=options.problems * options.group // parts,
+            gradient_accumulation_steps=parts,
+            max_completion_length=options.tokens,
+            learning_rate=_TINY_RATE,
+            lr_scheduler_type="constant",
+            save_strategy="no",
+            report_to=[],
+            disable_tqdm=True,
+            seed=17,
+            use_cpu=not _has_gpu(),
+            **tuned,  # type: ignore[arg-type]
+        ),
+        train_dataset=Dataset.from_dict(
+            {"prompt": [render_prompt(tokenizer, one.prompt) for one in problems], "problem": range(len(problems))}
+        ),
+        processing_class=tokenizer,
+        callbacks=[OneStep()],
+    )
+    trainer.remove_callback(PrinterCallback)
+    trainer.train()
+
+
+def _has_gpu() -> bool:
+    import torch
+
+    return torch.cuda.is_available()
+
+
+if __name__ == "__main__":
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    main()
