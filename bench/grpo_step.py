@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,11 +32,11 @@ def main() -> None:
         _run_engine(options)
         return
     arguments = [sys.executable, "-m", "bench.grpo_step", *sys.argv[1:], "--engine"]
-    engines = {name: _start([*arguments, name]) for name in options.engines.split(",")}
+    engines = {name: start([*arguments, name]) for name in options.engines.split(",")}
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for turn in range(options.rounds + 1):
         for name, engine in engines.items():
-            taken = _one_step(name, engine)
+            taken = one_step(name, engine)
             if turn:
                 seconds[name].append(taken)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
@@ -53,16 +54,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--problems", type=int, default=16)
     parser.add_argument("--group", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--varied", action="store_true", help="reward texts by a checksum: every group has a signal")
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--engine", choices=ENGINES, help="be this engine: for this program's own use")
     return parser.parse_args()
 
 
-def _start(command: list[str]) -> "subprocess.Popen[str]":
+def start(command: list[str]) -> "subprocess.Popen[str]":
+    """An engine's process, waiting for its first turn."""
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def _one_step(name: str, engine: "subprocess.Popen[str]") -> float:
+def one_step(name: str, engine: "subprocess.Popen[str]") -> float:
+    """Let ``engine`` do one step; the seconds it took.
+
+    Raises:
+        RuntimeError: the engine ended instead.
+    """
     assert engine.stdin is not None and engine.stdout is not None
     engine.stdin.write("go\n")
     engine.stdin.flush()
@@ -125,7 +133,7 @@ def _train_ours(options: argparse.Namespace, problems: list[Any], turns: _Turns,
         settings,
         policy=options.policy,
         problems=problems,
-        reward=_reward(block, options.tokens),
+        reward=_reward(block, options),
         behaviour=BehaviourSettings(**block["behaviour"]),
         stage=stage,
         work=folder / "work",
@@ -133,13 +141,18 @@ def _train_ours(options: argparse.Namespace, problems: list[Any], turns: _Turns,
     )
 
 
-def _reward(block: Any, max_tokens: int) -> Any:
+def _reward(block: Any, options: argparse.Namespace) -> Any:
     from pydantic import TypeAdapter
 
     from stages.rewards.mixture import RuleMixture
+    from stages.training.grpo import Scored
     from stages.training.grpo_rewards import rule_reward
 
-    return rule_reward(TypeAdapter(RuleMixture).validate_python(block["rewards"]), max_tokens)
+    if options.varied:
+        return lambda problems, completions, step: [
+            Scored(total=zlib.crc32(one.text.encode()) / 2**32, parts={}) for one in completions
+        ]
+    return rule_reward(TypeAdapter(RuleMixture).validate_python(block["rewards"]), options.tokens)
 
 
 def _train_trl(options: argparse.Namespace, problems: list[Any], turns: _Turns, folder: Path) -> None:
@@ -154,7 +167,7 @@ def _train_trl(options: argparse.Namespace, problems: list[Any], turns: _Turns, 
 
     tokenizer = load_tokenizer(options.policy)
     block = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["stage0_r1_zero"]
-    reward = _reward(block, options.tokens)
+    reward = _reward(block, options)
 
     def reward_texts(completions: list[str], problem: list[int], **_: Any) -> list[float]:
         seen = [Completion(tokens=(), logprobs=(), text=text, truncated=False) for text in completions]
