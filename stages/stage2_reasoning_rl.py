@@ -15,7 +15,7 @@ from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.mixture import RuleMixture
 from stages.rewards.sandbox.check import check_sandbox
 from stages.run import StageRun, run_as_stage
-from stages.training.grpo import GRPOSettings, train_grpo
+from stages.training.grpo import GRPOBlock, train_grpo
 from stages.training.grpo_rewards import reasoning_only, rule_reward
 
 
@@ -23,7 +23,7 @@ class Config(StageConfig):
     """Block ``stage2_reasoning_rl`` of params.yaml."""
 
     rewards: RuleMixture
-    grpo: GRPOSettings
+    grpo: GRPOBlock
     behaviour: BehaviourSettings
 
 

@@ -18,7 +18,7 @@ from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.mixture import GeneralMixture, RuleMixture
 from stages.rewards.sandbox.check import check_sandbox
 from stages.run import StageRun, run_as_stage
-from stages.training.grpo import GRPOSettings, train_grpo
+from stages.training.grpo import GRPOBlock, train_grpo
 from stages.training.grpo_rewards import model_reward, reasoning_only, routed_reward, rule_reward
 
 
@@ -31,7 +31,7 @@ class Config(StageConfig):
     """The last so many of ``grpo.steps`` also see general prompts. The paper: 400 of 1,700."""
     general_share: float = Field(gt=0, lt=1)
     """Share of general prompts in those steps."""
-    grpo: GRPOSettings
+    grpo: GRPOBlock
     behaviour: BehaviourSettings
 
 

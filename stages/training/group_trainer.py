@@ -29,6 +29,8 @@ ROWS = (
 
 ROUNDING = 5e-3
 """Equal rewards deviate by about 1e-7 in fp32, which TRL divides by 1e-4: such advantages are no signal."""
+UNSCALED_ROUNDING = 1e-6
+"""The same for advantages that are not divided: there 1e-3 is signal, one reward of 64 that is 0.1 higher."""
 
 
 def rollout(sample: SampleGroups) -> Callable[[list[str], GRPOTrainer], dict[str, list[Any]]]:
@@ -59,7 +61,8 @@ def length_sorted(batch: dict[str, Any], rows: torch.Tensor, size: int) -> Itera
     prompt_lengths, lengths = batch["prompt_mask"].sum(1), batch["completion_mask"].sum(1)
     order = rows[torch.argsort((prompt_lengths + lengths)[rows], stable=True)]
     for chosen in order.split(size):
-        prompt, completion = int(prompt_lengths[chosen].max()), int(lengths[chosen].max())
+        # One position is left where all are masked (truncated rows): "the last 0" of a tensor is all of it.
+        prompt, completion = int(prompt_lengths[chosen].max()), max(1, int(lengths[chosen].max()))
         micro = {name: batch[name][chosen] for name in ROWS if name in batch}
         for name in micro:
             if name.startswith("prompt"):
@@ -101,7 +104,8 @@ class GroupTrainer(GRPOTrainer):
         rows = torch.arange(len(batch["advantages"]))
         if self.beta != 0.0:
             return rows
-        kept = rows[(batch["advantages"].abs() > ROUNDING).cpu()]
+        rounding = UNSCALED_ROUNDING if self.scale_rewards == "none" else ROUNDING
+        kept = rows[(batch["advantages"].abs() > rounding).cpu()]
         return kept if len(kept) else rows[:1]
 
     def _share(self, micro: dict[str, Any], batch: dict[str, Any], num_rows: int) -> float:
@@ -109,7 +113,7 @@ class GroupTrainer(GRPOTrainer):
         if self.loss_type in ("dapo", "cispo"):
             return 1.0
         if self.loss_type == "bnpo":
-            return float(micro["completion_mask"].sum() / batch["completion_mask"].sum())
+            return float(micro["completion_mask"].sum() / batch["completion_mask"].sum().clamp(min=1))
         return len(micro["advantages"]) / num_rows
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
@@ -23,6 +23,7 @@ from stages.run import StageRun
 from stages.training.alarms import AlarmSettings, AlarmWatch
 from stages.training.held_out import HeldOutSettings, held_out_probe
 from stages.training.lora import LoraSettings
+from stages.training.presets import Preset, check_reward_parts, differences, with_preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +45,8 @@ class GRPOSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    preset: Preset | None = None
+    """A named algorithm (``presets.py``): its numbers stand in for the keys left out here."""
     steps: int = Field(gt=0)
     """Optimizer steps. The paper: 10,400 for R1-Zero, 1,700 for the final RL."""
     problems_per_step: int = Field(gt=0)
@@ -64,6 +67,10 @@ class GRPOSettings(BaseModel):
     """``group``: divide by the group's standard deviation, as in the paper."""
     clip: float = Field(gt=0)
     """Largest distance of the probability ratio from 1 with a gradient. The paper: 10."""
+    clip_high: float | None = Field(default=None, gt=0)
+    """The same for ratios above 1 (DAPO's clip-higher); null: as ``clip``."""
+    importance_level: Literal["token", "sequence"] = "token"
+    """Whose ratio is clipped: each token's, or their geometric mean over the completion (GSPO)."""
     kl_weight: float = Field(ge=0)
     """Weight of the k3 KL estimate against the reference policy; 0 is off. The paper: 0.001."""
     reference_refresh_steps: int = Field(ge=0)
@@ -81,6 +88,21 @@ class GRPOSettings(BaseModel):
     alarms: AlarmSettings
     lora: LoraSettings | None = None
     sampling: SamplingSettings
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in_preset(cls, block: Any) -> Any:
+        return with_preset(block)
+
+
+def _with_its_rewards(settings: GRPOSettings, info: ValidationInfo) -> GRPOSettings:
+    if "rewards" in info.data:  # it is not where it is wrong itself, which is told then
+        check_reward_parts(settings.preset, info.data["rewards"])
+    return settings
+
+
+GRPOBlock = Annotated[GRPOSettings, AfterValidator(_with_its_rewards)]
+"""Block ``grpo`` of a stage, below its block ``rewards``, which must have the parts that the preset wants."""
 
 
 def train_grpo(
@@ -112,6 +134,10 @@ def train_grpo(
         )
     if settings.lora and settings.reference_refresh_steps:
         raise ValueError(f"{stage.name}: reference_refresh_steps with lora is not possible in TRL 1.16; set it to 0")
+
+    if settings.preset:
+        other = differences(settings.preset, settings.model_dump())
+        stage.note(f"grpo: preset {settings.preset}" + (f", but {other}" if other else ""))
 
     from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
     from stages.training.group_log import GroupLog, name_group_metrics
@@ -166,6 +192,8 @@ def _trl_arguments(settings: GRPOSettings, seed: int, work: Path) -> Any:
         loss_type=settings.loss,
         scale_rewards=settings.scale_advantages,
         epsilon=settings.clip,
+        epsilon_high=settings.clip_high,
+        importance_sampling_level=settings.importance_level,
         beta=settings.kl_weight,
         use_bias_correction_kl=False,
         sync_ref_model=settings.kl_weight > 0 and settings.reference_refresh_steps > 0,
