@@ -1,18 +1,23 @@
 """Presets: their numbers; their advantage, loss, KL and gradient by hand, through the code that trains."""
 
+import logging
 import math
 from collections.abc import Iterator
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from stages.config import ParamsError, load_params, stage_config
+from stages.data.problems import Problem
+from stages.evaluation.behaviour import BehaviourSettings
 from stages.models.checkpoints import load_policy, load_tokenizer
 from stages.stage0_r1_zero import Config
 from stages.training.group_trainer import GroupTrainer
-from stages.training.grpo import GRPOSettings, _trl_arguments
+from stages.training.grpo import GRPOSettings, Scored, _trl_arguments, train_grpo
 from stages.training.presets import PRESETS, Preset, check_reward_parts, differences, with_preset
 
 TINY = Path(__file__).parents[3] / "profiles" / "tiny.yaml"
@@ -104,10 +109,50 @@ def test_the_tiny_profile_trains_with_the_numbers_it_spells_out():
     assert with_preset(block) is block
 
 
+def test_the_table_in_the_docs_has_the_numbers_of_the_presets():
+    lines = (TINY.parents[1] / "docs" / "grpo.md").read_text(encoding="utf-8").splitlines()
+    first = next(place for place, line in enumerate(lines) if line.startswith("| | `r1`"))
+    table = takewhile(lambda line: line.startswith("|"), lines[first:])
+    names, _, *rows = [[cell.strip(" `") for cell in line.strip("|").split("|")] for line in table]
+    assert {key for key, *_ in rows} == {*PRESETS["dapo"], "sampling.temperature"} - {"sampling"}
+    for key, *cells in rows:
+        told = dict(zip(names[1:], cells, strict=True))
+        for preset, cell in told.items():
+            numbers = PRESETS[preset] | {"sampling.temperature": PRESETS[preset].get("sampling", {}).get("temperature")}
+            assert yaml.safe_load(cell) == numbers[key] if numbers.get(key) is not None else cell in ("–", "null")
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_dynamic_sampling_is_part_of_dapo_alone_as_soon_as_there_is_such_a_setting(preset):
     exists = "dynamic_sampling" in GRPOSettings.model_fields
     assert bool(PRESETS[preset].get("dynamic_sampling")) == (exists and preset == "dapo")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_trains_and_its_run_tells_what_differs(
+    tiny_checkpoint, stage, tmp_path, one_thread, caplog, preset
+):
+    sizes = {"problems_per_step": 1, "group_size": 4, "steps_per_rollout": 2}
+    fields = {"domain": "math", "grader": "math", "source": "chain", "language": "en", "answer": "1"}
+    with caplog.at_level(logging.INFO, "stages.run"):
+        metrics = train_grpo(
+            settings_of(preset, **sizes),
+            policy=tiny_checkpoint,
+            problems=[Problem(id=f"p{place}", prompt=f"{place} + 1?", **fields) for place in range(2)],
+            reward=lambda problems, completions, step: [
+                Scored(total=place % 2, parts={}) for place, _ in enumerate(completions)
+            ],
+            behaviour=BehaviourSettings(
+                rejected_tries=(), accepted_tries=(), self_checks=(), backtracks=(), alternatives=()
+            ),
+            stage=stage,
+            work=stage.work,
+            out=tmp_path / "out",
+        )
+    assert metrics["grad_norm"] > 0
+    assert ("kl" in metrics) == (PRESETS[preset]["kl_weight"] > 0)
+    told = f"grpo: preset {preset}, but {differences(preset, settings_of(preset, **sizes).model_dump())}"
+    assert told in caplog.messages
 
 
 # --- by hand -----------------------------------------------------------------------------------------------------
