@@ -76,7 +76,7 @@ class Decoder:
     def _write(
         self, qkv: torch.Tensor, norm: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, slots: torch.Tensor
     ) -> torch.Tensor:
-        """Normalise and rotate queries and keys, put keys and values into ``slots``; returns the queries (B, T, H, D)."""
+        """Normalise and rotate queries and keys, put keys and values into ``slots``; returns the queries."""
         both = self._heads + self._kv_heads
         qk = F.rms_norm(qkv[:, :, :both], (self._head_dim,), eps=self._eps).mul_(norm)
         rotated = torch.addcmul(qk * cos, qk.roll(self._head_dim // 2, -1), sin)
@@ -99,13 +99,25 @@ class Decoder:
 
 def _fuse(layer: Any, heads: int, kv_heads: int) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
-    qkv = torch.cat([part.weight.detach() for part in (attention.q_proj, attention.k_proj, attention.v_proj)])
-    gate_up = torch.cat([part.weight.detach() for part in (mlp.gate_proj, mlp.up_proj)])
+    qkv = torch.cat([_weight(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)])
+    gate_up = torch.cat([_weight(linear) for linear in (mlp.gate_proj, mlp.up_proj)])
     norms = [attention.q_norm.weight.detach()] * heads + [attention.k_norm.weight.detach()] * kv_heads
     return _Layer(
         qkv=(qkv * layer.input_layernorm.weight.detach()).t().contiguous(),
         qk_norm=torch.stack(norms),
-        attention_out=attention.o_proj.weight.detach().t(),
+        attention_out=_weight(attention.o_proj).t(),
         gate_up=(gate_up * layer.post_attention_layernorm.weight.detach()).t().contiguous(),
-        down=mlp.down_proj.weight.detach().t(),
+        down=_weight(mlp.down_proj).t(),
     )
+
+
+def _weight(linear: Any) -> torch.Tensor:
+    """The matrix that ``linear`` multiplies by: with LoRA, whose ``weight`` is the frozen one, its change added."""
+    weight: torch.Tensor = linear.weight.detach()
+    if not isinstance(linear, torch.nn.Linear):
+        from peft.tuners.lora import Linear as LoraLinear  # seconds that a sampler without adapters need not wait
+
+        assert isinstance(linear, LoraLinear), f"a layer of a kind not known here: {type(linear)}"
+        for adapter in linear.active_adapters:
+            weight = weight + linear.get_delta_weight(adapter).detach()
+    return weight

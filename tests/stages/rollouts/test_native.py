@@ -9,7 +9,8 @@ from stages.data.chat_format import render_prompt
 from stages.models.checkpoints import load_policy, load_tokenizer
 from stages.rollouts.generate import make_sampler
 from stages.rollouts.native import draw
-from stages.rollouts.sampler import SamplingSettings
+from stages.rollouts.sampler import Completion, SamplingSettings
+from stages.training.lora import LoraSettings, wrap_with_lora
 
 SAMPLED = SamplingSettings(sampler="native", temperature=1.0, top_p=1.0, max_tokens=24, batch_prompts=2)
 PROMPTS = ("What is 1 + 2?", "7 + 8?", "What is 9 + 9, and why?")
@@ -30,16 +31,35 @@ def encoded(tokenizer) -> list[list[int]]:
     return [tokenizer(render_prompt(tokenizer, prompt), add_special_tokens=False).input_ids for prompt in PROMPTS]
 
 
-def test_logprobs_are_those_of_the_models_own_forward_pass(policy):
-    model, tokenizer = policy
-    prompts = encoded(tokenizer)
-    groups = make_sampler(SAMPLED, model, tokenizer).sample(prompts, group_size=3, settings=SAMPLED, seed=5)
+def assert_logprobs_are_the_models(groups: list[list[Completion]], prompts: list[list[int]], model) -> None:
     for prompt, group in zip(prompts, groups, strict=True):
         for completion in group:
             with torch.inference_mode():
                 logits = model(torch.tensor([[*prompt, *completion.tokens]])).logits[0, len(prompt) - 1 : -1]
             expected = torch.log_softmax(logits, -1).gather(1, torch.tensor(completion.tokens)[:, None])[:, 0]
             assert torch.allclose(expected, torch.tensor(completion.logprobs), atol=1e-4)
+
+
+def test_logprobs_are_those_of_the_models_own_forward_pass(policy):
+    model, tokenizer = policy
+    prompts = encoded(tokenizer)
+    groups = make_sampler(SAMPLED, model, tokenizer).sample(prompts, group_size=3, settings=SAMPLED, seed=5)
+    assert_logprobs_are_the_models(groups, prompts, model)
+
+
+def test_a_model_in_training_with_lora_is_sampled_with_its_adapters(tiny_checkpoint):
+    model, tokenizer = load_policy(tiny_checkpoint).eval(), load_tokenizer(tiny_checkpoint)
+    sampler, prompts = make_sampler(SAMPLED, model, tokenizer), encoded(load_tokenizer(tiny_checkpoint))
+    before = sampler.sample(prompts, group_size=3, settings=SAMPLED, seed=5)
+    lora = LoraSettings(rank=4, alpha=8, dropout=0.0, target_modules=("q_proj", "o_proj", "up_proj", "down_proj"))
+    wrapped = wrap_with_lora(model, lora, "CAUSAL_LM").eval()
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in wrapped.named_parameters():
+        if "lora_" in name:
+            parameter.data = torch.randn(parameter.shape, generator=generator)
+    groups = sampler.sample(prompts, group_size=3, settings=SAMPLED, seed=5)
+    assert groups != before
+    assert_logprobs_are_the_models(groups, prompts, wrapped)
 
 
 def test_greedy_completions_are_those_of_transformers_generate(policy):
