@@ -1,6 +1,6 @@
 """What a GRPO run tells about its groups: metrics of every step, and some groups in full.
 
-In: the groups of each step with their rewards. Out: ``reward/*``, ``grade/*``, ``completion/*``,
+In: the groups of each rollout with their rewards. Out: ``reward/*``, ``grade/*``, ``completion/*``,
 ``behaviour/*``, ``group/*`` and ``alarm/*`` metrics, and ``groups.jsonl`` for the report. Metrics
 only, never rewards.
 """
@@ -8,23 +8,26 @@ only, never rewards.
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from statistics import fmean, pstdev
+from statistics import fmean, pstdev, stdev
 from typing import TYPE_CHECKING, Any
 
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import Behaviour, BehaviourSettings, mean_behaviour, measure_behaviour
 from stages.rewards.grade import Reason
 from stages.rollouts.sampler import Completion
+from stages.training.dynamic_sampling import EQUAL
 
 if TYPE_CHECKING:
     from stages.training.alarms import AlarmWatch
-    from stages.training.grpo import GRPOSettings, RewardFunction, Scored
+    from stages.training.grpo import GRPOSettings, Scored
 
 TRL_NAMES = {
     "reward": "reward/total",
     "entropy": "completion/entropy",
     "kl": "kl",
     "clip_ratio/region_mean": "clip_share",
+    "clip_ratio/low_mean": "clip_share_low",
+    "clip_ratio/high_mean": "clip_share_high",
     "loss": "loss",
     "grad_norm": "grad_norm",
     "learning_rate": "learning_rate",
@@ -39,19 +42,16 @@ SHOWN_FIRST = (
     "completion/entropy",
 )
 """What the progress line shows."""
-EQUAL = 1e-6
-"""Rewards closer than this are equal."""
 OURS = "ours/"
 """Marks metrics that are ours already on their way through TRL's log."""
 
 
 class GroupLog:
-    """Rewards groups for TRL and remembers what they looked like."""
+    """Hands the rewards of groups to TRL and remembers what they looked like."""
 
     def __init__(
         self,
         problems: Sequence[Problem],
-        reward: "RewardFunction",
         behaviour: BehaviourSettings,
         path: Path,
         settings: "GRPOSettings",
@@ -59,12 +59,12 @@ class GroupLog:
         first_step: int,
     ) -> None:
         """``path`` collects the groups kept in full."""
-        self._problems, self._reward, self._behaviour = problems, reward, behaviour
+        self._problems, self._behaviour = problems, behaviour
         self._path, self._settings, self._watch, self._first_step = path, settings, watch, first_step
         self._added: dict[str, float] = {}
 
     def add(self, metrics: Mapping[str, float]) -> None:
-        """Metrics measured before the groups of the coming step were sampled."""
+        """Metrics of the coming rollout that its groups do not tell."""
         self._added = dict(metrics)
 
     def reward(
@@ -72,6 +72,7 @@ class GroupLog:
         prompts: list[str],
         problem: list[int],
         sampled: list[Completion],
+        scored: list["Scored"],
         log_metric: Any,
         trainer_state: Any,
         **_: Any,
@@ -79,13 +80,13 @@ class GroupLog:
         """The total reward of each completion, in TRL's calling convention."""
         problems = [self._problems[index] for index in problem]
         step = self._first_step + trainer_state.global_step
-        scored = self._reward(problems, sampled, step)
         metrics = self._added | self.metrics(problems, sampled, scored)
         for name, value in (metrics | self._watch.check(step + 1, metrics)).items():
             log_metric(OURS + name, value)
         if trainer_state.global_step % self._settings.log_group_every_steps == 0:
             size = self._settings.group_size
-            self._keep(trainer_state.global_step, problems[0], sampled[:size], scored[:size])
+            gains = advantages([one.total for one in scored], size, self._settings.scale_advantages)
+            self._keep(trainer_state.global_step, problems[0], sampled[:size], scored[:size], gains[:size])
         return [one.total for one in scored]
 
     def metrics(
@@ -143,7 +144,14 @@ class GroupLog:
             found["search/mean_tokens"] = fmean(len(completion.tokens) for _, completion in search)
         return found
 
-    def _keep(self, step: int, problem: Problem, group: Sequence[Completion], scored: Sequence["Scored"]) -> None:
+    def _keep(
+        self,
+        step: int,
+        problem: Problem,
+        group: Sequence[Completion],
+        scored: Sequence["Scored"],
+        gains: Sequence[float],
+    ) -> None:
         totals = [one.total for one in scored]
         mean, spread = fmean(totals), pstdev(totals)
         row = {
@@ -153,8 +161,15 @@ class GroupLog:
             "reward_mean": mean,
             "reward_std": spread,
             "completions": [
-                {"text": c.text, "tokens": len(c.tokens), "truncated": c.truncated, "reward": s.total, "parts": s.parts}
-                for c, s in zip(group, scored, strict=True)
+                {
+                    "text": completion.text,
+                    "tokens": len(completion.tokens),
+                    "truncated": completion.truncated,
+                    "reward": one.total,
+                    "advantage": gain,
+                    "parts": one.parts,
+                }
+                for completion, one, gain in zip(group, scored, gains, strict=True)
             ],
         }
         with self._path.open("a", encoding="utf-8") as file:
@@ -167,6 +182,21 @@ class GroupLog:
             rows[json.loads(line)["step"]] = line
         lines = [rows[step] for step in sorted(rows)]
         path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def advantages(totals: Sequence[float], size: int, scale: str) -> list[float]:
+    """TRL's advantages of the rewards ``totals``, ``size`` of them a group; 0.0 where all of a group are equal.
+
+    The reward minus the group's mean, divided by the standard deviation (with Bessel's correction, plus 1e-4) of the
+    ``group``, of the whole ``batch``, or by nothing (``none``).
+    """
+    found: list[float] = []
+    for first in range(0, len(totals), size):
+        group = totals[first : first + size]
+        mean, equal = fmean(group), max(group) - min(group) < EQUAL
+        by = 1.0 if scale == "none" else stdev(group if scale == "group" else totals) + 1e-4
+        found += [0.0 if equal else (total - mean) / by for total in group]
+    return found
 
 
 def name_group_metrics(logs: Mapping[str, Any]) -> dict[str, float]:

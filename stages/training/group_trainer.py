@@ -6,16 +6,21 @@ one group sampled together, rows without signal not trained, little padding. The
 the stock trainer (``tests/stages/training/test_grpo.py``).
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from statistics import fmean
 from typing import Any
 
 import torch
+from peft import PeftModel
 from trl import GRPOConfig, GRPOTrainer
 
-from stages.rollouts.sampler import Completion
+from stages.training.dynamic_sampling import Group
+from stages.training.group_log import OURS
+from stages.training.lora_reference import POLICY, REFERENCE
+from stages.training.sampler_mismatch import correction, mismatch_metrics
 
-SampleGroups = Callable[[list[str], int], list[list[Completion]]]
-"""(prompt texts, training step) -> one group a prompt."""
+MakeGroups = Callable[[list[int], int], list[Group]]
+"""(places of the problems asked for, training step) -> one group each, of these problems or of others instead."""
 
 ROWS = (
     "prompt_ids",
@@ -25,7 +30,11 @@ ROWS = (
     "advantages",
     "old_per_token_logps",
     "ref_per_token_logps",
+    "sampling_per_token_logps",
 )
+
+TOKEN_MEANS = ("entropy", "kl", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean")
+"""TRL's metrics that are means over the tokens of one micro-batch."""
 
 ROUNDING = 5e-3
 """Equal rewards deviate by about 1e-7 in fp32, which TRL divides by 1e-4: such advantages are no signal."""
@@ -33,21 +42,24 @@ UNSCALED_ROUNDING = 1e-6
 """The same for advantages that are not divided: there 1e-3 is signal, one reward of 64 that is 0.1 higher."""
 
 
-def rollout(sample: SampleGroups) -> Callable[[list[str], GRPOTrainer], dict[str, list[Any]]]:
-    """``sample`` as TRL's ``rollout_func``: it wants one completion for every (repeated) prompt."""
+def rollout(make_groups: MakeGroups, prompts: Sequence[str]) -> Callable[[list[str], "GroupTrainer"], dict[str, Any]]:
+    """``make_groups`` as TRL's ``rollout_func``: one completion for every (repeated) prompt that it asks for.
 
-    def repeated(prompts: list[str], trainer: GRPOTrainer) -> dict[str, list[Any]]:
-        size = trainer.num_generations
-        unique = prompts[::size]
-        assert prompts == [prompt for prompt in unique for _ in range(size)], "TRL no longer repeats prompts in a row"
-        groups = sample(unique, trainer.state.global_step)
-        completions = [completion for group in groups for completion in group]
-        tokenizer = trainer.processing_class
+    ``prompts`` are those of all problems. The rows name their own problem, which may be another than asked for.
+    """
+
+    def repeated(_: list[str], trainer: "GroupTrainer") -> dict[str, Any]:
+        trainer.groups = make_groups(trainer.asked, trainer.state.global_step)
+        problems = [group.problem for group in trainer.groups for _ in group.completions]
+        sampled = [completion for group in trainer.groups for completion in group.completions]
+        texts = [prompts[problem] for problem in problems]
         return {
-            "prompt_ids": tokenizer(prompts, add_special_tokens=False).input_ids,
-            "completion_ids": [list(completion.tokens) for completion in completions],
-            "logprobs": [list(completion.logprobs) for completion in completions],
-            "sampled": completions,
+            "prompt_ids": trainer.processing_class(texts, add_special_tokens=False).input_ids,
+            "completion_ids": [list(completion.tokens) for completion in sampled],
+            "logprobs": [list(completion.logprobs) for completion in sampled],
+            "problem": problems,
+            "sampled": sampled,
+            "scored": [one for group in trainer.groups for one in group.scored],
         }
 
     return repeated
@@ -75,10 +87,30 @@ def length_sorted(batch: dict[str, Any], rows: torch.Tensor, size: int) -> Itera
 class GroupTrainer(GRPOTrainer):
     """GRPOTrainer whose optimizer step runs over length-sorted micro-batches."""
 
-    def __init__(self, *args: Any, micro_batch_size: int, **kwargs: Any) -> None:
-        """As TRL's; ``micro_batch_size`` rows go through the model at a time."""
+    asked: list[int]
+    """Places of the problems that TRL asks the rollout for, which it does not tell it."""
+    groups: list[Group]
+    """What the rollout made of them."""
+
+    def __init__(
+        self, *args: Any, micro_batch_size: int, sampler_correction: float | None = None, **kwargs: Any
+    ) -> None:
+        """As TRL's; ``micro_batch_size`` rows go through the model at a time.
+
+        ``sampler_correction`` caps the tokens' importance weights (``sampler_mismatch.py``); None leaves them out.
+        """
         super().__init__(*args, **kwargs)
-        self._micro_batch_size = micro_batch_size
+        self._micro_batch_size, self._cap = micro_batch_size, sampler_correction
+        self._micro: dict[str, Any] | None = None
+        self._gaps: list[torch.Tensor] = []
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        """TRL's batch; groups with equal rewards have no advantage, where TRL's fp32 leaves them rounding."""
+        self.asked = [row["problem"] for row in inputs[:: self.num_generations]]
+        batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        signal = torch.tensor([group.has_signal for group in self.groups], device=batch["advantages"].device)
+        batch["advantages"] *= signal.repeat_interleave(self.num_generations)
+        return batch
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | None = None
@@ -89,12 +121,62 @@ class GroupTrainer(GRPOTrainer):
         self._step += 1
         num_rows = len(batch["advantages"])
         total = torch.zeros((), device=self.accelerator.device)
-        for micro in length_sorted(batch, self._rows_with_signal(batch), self._micro_batch_size):
+        rows, tokens = self._rows_with_signal(batch), []
+        for micro in length_sorted(batch, rows, self._micro_batch_size):
             with self.compute_loss_context_manager():
                 loss = self._compute_loss(model, micro) * self._share(micro, batch, num_rows)
             self.accelerator.backward(loss)
             total += loss.detach()
+            tokens.append(int(micro["completion_mask"].sum()))
+        self._log_step(tokens, len(rows) / num_rows)
         return total
+
+    def _compute_loss(self, model: torch.nn.Module, inputs: dict[str, Any]) -> torch.Tensor:
+        """TRL's loss, with sampler and trainer compared in its forward pass."""
+        self._micro = inputs
+        try:
+            loss: torch.Tensor = super()._compute_loss(model, inputs)
+        finally:
+            self._micro = None
+        return loss
+
+    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
+        """TRL's; where it is the forward pass of the loss, no other is needed to compare it with the sampler."""
+        found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
+        if self._micro is not None and "sampling_per_token_logps" in self._micro:
+            self._compare(self._micro, found[0].detach())
+        return found
+
+    def _compare(self, micro: dict[str, Any], policy_logprobs: torch.Tensor) -> None:
+        """Note the gaps of ``micro``'s tokens; if asked to, weigh its advantages by them, token for token.
+
+        Later steps on one rollout have the trainer's log-probabilities of its first. TRL's own correction multiplies
+        the token's loss, which is the same: the weight is positive.
+        """
+        trainer_logprobs = micro.get("old_per_token_logps", policy_logprobs)
+        gaps = (trainer_logprobs - micro["sampling_per_token_logps"]) * micro["completion_mask"]
+        self._gaps.append(gaps[micro["completion_mask"].bool()])
+        if self._cap is not None:
+            micro["advantages"] = micro["advantages"][:, None] * correction(gaps, self._cap)
+
+    def _log_step(self, tokens: list[int], trained: float) -> None:
+        """Metrics of one optimizer step: TRL's averaged over its micro-batches by their ``tokens``, and ours."""
+        metrics = self._metrics["train"]
+        for name in TOKEN_MEANS:
+            if name in metrics and any(tokens):
+                metrics[name][-len(tokens) :] = [fmean(metrics[name][-len(tokens) :], weights=tokens)]
+        found = mismatch_metrics(torch.cat(self._gaps), self._cap) if self._gaps else {}
+        self._gaps = []
+        for name, value in ({"group/trained": trained} | found).items():
+            metrics[OURS + name].append(value)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: torch.nn.Module | None = None) -> None:
+        """As transformers', which forgets the policy's adapter where there is another (transformers 5.17)."""
+        super()._load_from_checkpoint(resume_from_checkpoint, model)
+        policy = self.model if model is None else model
+        if isinstance(policy, PeftModel) and REFERENCE in policy.peft_config:
+            policy.load_adapter(resume_from_checkpoint, POLICY, is_trainable=True)
+            policy.set_adapter(POLICY)
 
     def _rows_with_signal(self, batch: dict[str, Any]) -> torch.Tensor:
         """Rows that move the policy; without a KL term an advantage of zero has no gradient.

@@ -21,6 +21,8 @@ from stages.rewards.grade import Reason
 from stages.rollouts.sampler import Completion, SamplingSettings, with_opened_thought
 from stages.run import StageRun
 from stages.training.alarms import AlarmSettings, AlarmWatch
+from stages.training.curriculum import DropSolved
+from stages.training.dynamic_sampling import Group
 from stages.training.held_out import HeldOutSettings, held_out_probe
 from stages.training.lora import LoraSettings
 from stages.training.presets import Preset, check_reward_parts, differences, with_preset
@@ -87,6 +89,12 @@ class GRPOSettings(BaseModel):
     held_out: HeldOutSettings
     alarms: AlarmSettings
     lora: LoraSettings | None = None
+    dynamic_sampling: int = Field(default=0, ge=0)
+    """Most extra rollouts a step in which groups with equal rewards are replaced (DAPO); 0 is off."""
+    drop_solved: DropSolved | None = None
+    """When problems that the policy always solves are dropped; null is never."""
+    sampler_correction: float | None = Field(default=None, gt=0)
+    """Largest weight of a token whose probability sampler and trainer disagree on; null is off, TRL's default is 3."""
     sampling: SamplingSettings
 
     @model_validator(mode="before")
@@ -124,7 +132,7 @@ def train_grpo(
     answered along the way and never learned from.
 
     Raises:
-        ValueError: there are too few problems for a step, or LoRA is asked for with a reference refresh.
+        ValueError: there are too few problems for a step.
     """
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     if len(problems) < settings.problems_per_step * settings.steps_per_rollout:
@@ -132,8 +140,6 @@ def train_grpo(
             f"{stage.name}: {len(problems)} problems, but one rollout needs "
             f"{settings.problems_per_step * settings.steps_per_rollout}; lower problems_per_step or add problems"
         )
-    if settings.lora and settings.reference_refresh_steps:
-        raise ValueError(f"{stage.name}: reference_refresh_steps with lora is not possible in TRL 1.16; set it to 0")
 
     if settings.preset:
         other = differences(settings.preset, settings.model_dump())
@@ -141,31 +147,49 @@ def train_grpo(
 
     from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
     from stages.training.group_log import GroupLog, name_group_metrics
+    from stages.training.group_source import GroupSource
     from stages.training.group_trainer import GroupTrainer, rollout
     from stages.training.lora import lora_config, merge_lora
+    from stages.training.lora_reference import RefreshReference, add_reference
     from stages.training.training_run import train_to_end
 
     tokenizer = load_tokenizer(policy)
     model = load_policy(policy)
     sample = _sampling(settings.sampling, model, tokenizer)
+    prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
+    source = GroupSource(
+        problems,
+        lambda places, seed: sample([prompts[place] for place in places], settings.group_size, settings.sampling, seed),
+        reward,
+        settings,
+        seed=stage.seed,
+        first_step=first_step,
+        work=work,
+    )
     watch = AlarmWatch(settings.alarms, stage.recorded(), stage.warn)
-    log = GroupLog(problems, reward, behaviour, work / "groups.jsonl", settings, watch, first_step)
+    log = GroupLog(problems, behaviour, work / "groups.jsonl", settings, watch, first_step)
     probe = held_out_probe(settings.held_out, held_out, partial(_greedy, sample, settings.sampling, tokenizer))
 
-    def sample_groups(texts: list[str], step: int) -> list[list[Completion]]:
-        log.add(probe(first_step + step))
-        return sample(texts, settings.group_size, settings.sampling, stage.seed * 1_000_003 + step)
+    def make_groups(asked: list[int], step: int) -> list[Group]:
+        measured = probe(first_step + step)
+        groups, counts = source.groups(asked, step)
+        log.add(measured | counts)
+        return groups
 
     trainer = GroupTrainer(
         model=model,
         reward_funcs=log.reward,
         args=_trl_arguments(settings, stage.seed, work),
-        train_dataset=_prompt_rows(tokenizer, problems),
+        train_dataset=_prompt_rows(prompts),
         processing_class=tokenizer,
-        rollout_func=rollout(sample_groups),
+        rollout_func=rollout(make_groups, prompts),
         micro_batch_size=settings.micro_batch_size,
+        sampler_correction=settings.sampler_correction,
         peft_config=lora_config(settings.lora, "CAUSAL_LM") if settings.lora else None,
     )
+    if settings.lora and settings.kl_weight and settings.reference_refresh_steps:
+        add_reference(trainer.model)
+        trainer.add_callback(RefreshReference(trainer.model, settings.reference_refresh_steps))
     metrics = train_to_end(trainer, stage, rename=name_group_metrics, first_step=first_step)
     save_checkpoint(merge_lora(trainer.model), tokenizer, out)
     log.publish(out / "groups.jsonl")
@@ -196,7 +220,7 @@ def _trl_arguments(settings: GRPOSettings, seed: int, work: Path) -> Any:
         importance_sampling_level=settings.importance_level,
         beta=settings.kl_weight,
         use_bias_correction_kl=False,
-        sync_ref_model=settings.kl_weight > 0 and settings.reference_refresh_steps > 0,
+        sync_ref_model=settings.kl_weight > 0 and settings.reference_refresh_steps > 0 and not settings.lora,
         ref_model_sync_steps=max(1, settings.reference_refresh_steps),
         ref_model_mixup_alpha=1.0,
         mask_truncated_completions=settings.mask_truncated,
@@ -209,12 +233,11 @@ def _trl_arguments(settings: GRPOSettings, seed: int, work: Path) -> Any:
     )
 
 
-def _prompt_rows(tokenizer: Any, problems: Sequence[Problem]) -> Any:
+def _prompt_rows(prompts: Sequence[str]) -> Any:
     """TRL's dataset: the prompt as the model sees it, and which problem it is."""
     from datasets import Dataset
 
-    prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
-    return Dataset.from_dict({"prompt": prompts, "problem": list(range(len(problems)))})
+    return Dataset.from_dict({"prompt": list(prompts), "problem": list(range(len(prompts)))})
 
 
 Sample = Callable[[list[str], int, SamplingSettings, int], list[list[Completion]]]

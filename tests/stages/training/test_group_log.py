@@ -9,7 +9,7 @@ from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.grade import Reason
 from stages.rollouts.sampler import Completion
 from stages.training.alarms import AlarmWatch
-from stages.training.group_log import GroupLog, name_group_metrics
+from stages.training.group_log import GroupLog, advantages, name_group_metrics
 from stages.training.grpo import Scored
 from tests.stages.training.test_grpo import SETTINGS
 
@@ -38,7 +38,7 @@ def scored(total: float, **parts: float) -> Scored:
 def metrics(problems: list[Problem], completions: list[Completion], scores: list[Scored], group_size: int = 2):
     settings = SETTINGS.model_copy(update={"group_size": group_size})
     watch = AlarmWatch(settings.alarms, {}, lambda line: None)
-    log = GroupLog(problems, lambda *_: scores, BEHAVIOUR, Path("unused"), settings, watch, first_step=0)
+    log = GroupLog(problems, BEHAVIOUR, Path("unused"), settings, watch, first_step=0)
     return log.metrics(problems, completions, scores)
 
 
@@ -73,6 +73,15 @@ def test_groups_of_equal_rewards_are_counted(totals, share):
     chains = [problem("chain")] * 6
     found = metrics(chains, [completion("", 3)] * 6, [scored(total) for total in totals])
     assert found["group/zero_variance"] == pytest.approx(share)
+
+
+def test_advantages_are_those_of_the_group_the_batch_or_unscaled():
+    totals = [0.0, 1.0, 3.0, 3.0]
+    # Deviations -0.5 and 0.5 with a standard deviation of sqrt(0.5); the second group is equal.
+    assert advantages(totals, 2, "group") == pytest.approx([-0.7071, 0.7071, 0, 0], abs=2e-4)
+    assert advantages(totals, 2, "none") == [-0.5, 0.5, 0, 0]
+    # The batch deviates by -1.75, -0.75, 1.25 and 1.25: sqrt(6.75 / 3) = 1.5.
+    assert advantages(totals, 2, "batch") == pytest.approx([-1 / 3, 1 / 3, 0, 0], abs=1e-4)
 
 
 def test_reasons_are_shares_of_the_answers_that_were_verified():

@@ -138,6 +138,29 @@ def test_rows_without_advantage_are_not_trained_on_unless_there_is_a_kl_term(tin
     assert trainer._rows_with_signal(batch).tolist() == [0, 1, 2, 3]
 
 
+def test_metrics_of_a_step_do_not_depend_on_how_it_is_cut_into_micro_batches(tiny_checkpoint, tmp_path):
+    def metrics(micro_batch_size: int) -> dict[str, list[float]]:
+        trainer = make_trainer(tiny_checkpoint, tmp_path, "grpo", micro_batch_size)
+        trainer.current_gradient_accumulation_steps = 1
+        trainer._prepare_inputs = lambda inputs: inputs
+        generator = torch.Generator().manual_seed(1)
+        batch = batch_of(trainer.processing_class, generator)
+        shape = batch["completion_mask"].shape
+        batch["old_per_token_logps"] = -5.8 + torch.randn(shape, generator=generator)
+        batch["sampling_per_token_logps"] = batch["old_per_token_logps"] - 0.1
+        trainer.epsilon_low = trainer.epsilon_high = 0.2
+        trainer.training_step(trainer.model, batch)
+        return dict(trainer._metrics["train"])
+
+    cut, whole = metrics(2), metrics(6)
+    for name in ("entropy", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean"):
+        assert len(cut[name]) == 1
+        assert cut[name] == pytest.approx(whole[name], rel=1e-4), name
+    assert 0 < whole["clip_ratio/region_mean"][0] < 1
+    assert cut["ours/group/trained"] == [5 / 6]  # one row has no advantage
+    assert cut["ours/mismatch/mean"] == pytest.approx([0.1], rel=1e-4)
+
+
 @pytest.mark.slow
 def test_the_policy_learns_what_is_rewarded(tiny_checkpoint, stage, tmp_path):
     settings = SETTINGS.model_copy(
