@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from stages.contract.lineage import flat_params, lineage_note, metric_key, model_name, run_tags
 from stages.contract.metrics import Curves
 from stages.contract.record import InputRecord, RunRecord, Status
+from stages.contract.table import Table
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -29,6 +30,9 @@ EXPERIMENT = "r1-pipeline"
 EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}
 """The MLflow UI opens the experiment as model training, not as an application with traces."""
 CONNECT_SECONDS = 2.0
+TABLE_FILE = "completions.json"
+
+logger = logging.getLogger(__name__)
 
 
 class TrackingError(OSError):
@@ -82,8 +86,8 @@ class Store:
         ]
         self.client.log_batch(run_id, metrics=missing)
 
-    def close(self, run_id: str, record: RunRecord, curves: Curves) -> None:
-        """Complete the run: missing points, and for a finished one its output, final metrics and note."""
+    def close(self, run_id: str, record: RunRecord, curves: Curves, table: Table) -> None:
+        """Complete the run: missing points, and for a finished one its output, final metrics, note and table."""
         self.send_curves(run_id, curves)
         for name, fact in record.facts.items():
             self.client.set_tag(run_id, f"r1.{name}", fact)
@@ -96,6 +100,7 @@ class Store:
             if record.checkpoint is not None:
                 self._register(run_id, record, note, max(curves, default=0))
             self._send_final(run_id, record, bool(curves))
+            self._send_table(run_id, table)
         self.client.set_terminated(run_id, record.status, record.ended_ms)
 
     def _link_inputs(self, run_id: str, record: RunRecord) -> None:
@@ -155,6 +160,19 @@ class Store:
             if key not in there
         ]
         self.client.log_batch(run_id, metrics=batch)
+
+    def _send_table(self, run_id: str, table: Table) -> None:
+        """``table`` as an artifact that the UI shows as one, unless it is there; an empty one is none.
+
+        A store made by a server takes artifacts through that server only: then the run goes without.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if table and TABLE_FILE not in {artifact.path for artifact in self.client.list_artifacts(run_id)}:
+                self.client.log_table(run_id, table, TABLE_FILE)
+        except (MlflowException, OSError) as error:
+            logger.warning("the table of completions is not sent to MLflow: %s", str(error).splitlines()[0])
 
     def _model(self, md5: str) -> "LoggedModel | None":
         """The logged model with this content, the newest if there are several."""

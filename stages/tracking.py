@@ -1,8 +1,8 @@
 """A stage's run in MLflow while it runs: its points sent as they come, nothing lost if the store is away.
 
-In: a ``RunRecord`` and the curves in ``metrics.jsonl``. Out: an MLflow run (``mlflow_store.py``). Tracking that
-fails never stops a stage: the finished run is left in ``work/unsynced/`` and sent by the next stage that reaches
-the server, or by ``python -m stages.tracking``.
+In: a ``RunRecord``, the curves in ``metrics.jsonl``, the groups an RL stage left in its output. Out: an MLflow run
+(``mlflow_store.py``). Tracking that fails never stops a stage: the finished run is left in ``work/unsynced/`` and sent
+by the next stage that reaches the server, or by ``python -m stages.tracking``.
 """
 
 import logging
@@ -17,6 +17,7 @@ from stages.contract.metrics import read_curves
 from stages.contract.process import StageBusyError, log_to_stdout, only_runner
 from stages.contract.publish import write_json
 from stages.contract.record import RunRecord, Status, load_record
+from stages.contract.table import GROUPS_FILE, completions_table
 from stages.mlflow_store import Store, TrackingError, connect, failures, tracking_uri
 
 UNSYNCED_FOLDER = Path("work") / "unsynced"
@@ -74,7 +75,9 @@ class Tracker:
             self._sender.join()
         if self._store is not None and self._run_id is not None:  # the sender gives the store up when it fails
             try:
-                self._store.close(self._run_id, record, read_curves(self._curves))
+                is_there = record.status is Status.FINISHED
+                table = completions_table(Path(record.out_path)) if is_there else {}
+                self._store.close(self._run_id, record, read_curves(self._curves), table)
                 return
             except failures() as error:
                 _warn(error)
@@ -111,8 +114,12 @@ def _sync_all(store: Store) -> int:
         with only_runner(UNSYNCED_FOLDER):
             records = sorted(((load_record(path), path) for path in _unsynced()), key=lambda pair: pair[0].started_ms)
             for record, path in records:
-                store.close(store.open(record), record, read_curves(path.with_suffix(".jsonl")))
+                kept = _kept_output(path)
+                store.close(
+                    store.open(record), record, read_curves(path.with_suffix(".jsonl")), completions_table(kept)
+                )
                 path.with_suffix(".jsonl").unlink(missing_ok=True)
+                shutil.rmtree(kept, ignore_errors=True)
                 path.unlink()
                 logger.info("sent the kept run %s to MLflow", record.name)
             return len(records)
@@ -125,12 +132,21 @@ def _unsynced() -> list[Path]:
     return list(UNSYNCED_FOLDER.glob("*.json"))
 
 
+def _kept_output(path: Path) -> Path:
+    """The folder with what is kept of the output of the run whose record is ``path``."""
+    return path.with_suffix("")
+
+
 def _keep_for_later(record: RunRecord, curves: Path) -> None:
-    """Leave ``record`` and its curves where ``sync`` finds them."""
+    """Leave ``record``, its curves and its groups where ``sync`` finds them; the output may be another by then."""
     path = UNSYNCED_FOLDER / f"{record.name}-{record.fingerprint}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     if curves.is_file():
         shutil.copyfile(curves, path.with_suffix(".jsonl"))
+    groups = Path(record.out_path) / GROUPS_FILE
+    if groups.is_file():
+        _kept_output(path).mkdir(exist_ok=True)
+        shutil.copyfile(groups, _kept_output(path) / GROUPS_FILE)
     write_json(path, record.as_dict())
     logger.warning("the run is kept in %s; send it with: python -m stages.tracking", path)
 

@@ -1,10 +1,12 @@
 """Claims about the MLflow side of a stage, against real MLflow stores."""
 
 import dataclasses
+import json
 import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -34,6 +36,7 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{path}")
+        patch.chdir(path.parent)  # MLflow notes the folder of the artifacts in the database
         mlflow_store.connect()
     return path
 
@@ -120,6 +123,72 @@ def test_a_run_holds_parameters_curves_and_final_metrics(client: "MlflowClient")
 def test_what_a_stage_found_out_about_the_machine_is_a_tag(client: "MlflowClient", status: Status) -> None:
     track(dataclasses.replace(record("stage4_general_rl", R1), facts={"sandbox": "weak"}, status=status))
     assert only_run(client, "stage4_general_rl").data.tags["r1.sandbox"] == "weak"
+
+
+def leave_group(folder: Path) -> None:
+    """One group of one completion, as an RL stage leaves it in its output."""
+    folder.mkdir(parents=True)
+    completion = {
+        "text": "two",
+        "tokens": 1,
+        "truncated": False,
+        "reward": 1.0,
+        "advantage": 0.5,
+        "parts": {"format": 1},
+    }
+    group = {"step": 7, "problem_id": "p", "prompt": "1 + 1?", "completions": [completion]}
+    (folder / "groups.jsonl").write_text(json.dumps(group) + "\n")
+
+
+def test_the_completions_of_an_rl_stage_are_a_table_of_its_run_also_when_sent_later(
+    client: "MlflowClient", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = record("stage4_general_rl", R1)
+    leave_group(Path(run.out_path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", dead_address())
+    track(run)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    shutil.rmtree(run.out_path)  # another run's output may lie there by then
+    assert tracking.sync() == 1
+    assert [path.name for path in tracking.UNSYNCED_FOLDER.iterdir()] == ["lock"]
+    found = only_run(client, "stage4_general_rl")
+    table = client.load_table(found.info.experiment_id, "completions.json", [found.info.run_id])
+    assert table.to_dict("records") == [
+        {
+            "step": 7,
+            "problem": "p",
+            "prompt": "1 + 1?",
+            "completion": "two",
+            "reward": 1.0,
+            "advantage": 0.5,
+            "reward/format": 1,
+            "tokens": 1,
+            "truncated": False,
+        }
+    ]
+    # The UI shows a JSON file as a table if this tag names it.
+    assert json.loads(found.data.tags["mlflow.loggedArtifacts"]) == [{"path": "completions.json", "type": "table"}]
+
+
+def test_a_table_is_sent_once(client: "MlflowClient") -> None:
+    run = record("stage4_general_rl", R1)
+    leave_group(Path(run.out_path))
+    track(run)
+    track(run)  # a record that was kept although it had been sent
+    found = only_run(client, "stage4_general_rl")
+    assert len(client.load_table(found.info.experiment_id, "completions.json", [found.info.run_id])) == 1
+
+
+def test_a_store_that_takes_no_artifacts_gets_the_rest_of_the_run(
+    client: "MlflowClient", caplog: pytest.LogCaptureFixture
+) -> None:
+    with sqlite3.connect("mlflow.db") as database:  # as if a server had made it, which is not running
+        database.execute("UPDATE experiments SET artifact_location = 'mlflow-artifacts:/1' WHERE name = 'r1-pipeline'")
+    run = record("stage4_general_rl", R1)
+    leave_group(Path(run.out_path))
+    track(run)
+    assert only_run(client, "stage4_general_rl").info.status == "FINISHED"
+    assert "the table of completions is not sent to MLflow" in caplog.text
 
 
 def test_a_run_is_a_child_of_the_flows_run(client: "MlflowClient") -> None:
