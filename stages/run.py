@@ -19,7 +19,7 @@ from stages import tracking
 from stages.config import ParamsError, SandboxLevel, StageConfig
 from stages.contract import process
 from stages.contract.arguments import ArgumentsError
-from stages.contract.metrics import Curves, curves_as_csv, finite_numbers, read_curves
+from stages.contract.metrics import Curves, curves_as_csv, cut_back, finite_numbers, read_curves
 from stages.contract.plan import MissingInputError, Plan, RunFunction, make_plan, now_ms
 from stages.contract.progress import Progress
 from stages.contract.publish import fresh_folder, publish_folder, write_json, write_text
@@ -65,6 +65,12 @@ class StageRun:
     def recorded(self) -> Curves:
         """What ``log`` has recorded so far, also before a kill: step -> metrics."""
         return read_curves(self.work / CURVES_FILE)
+
+    def forget_after(self, step: int) -> None:
+        """Drop all that ``log`` has recorded after ``step``: a run that goes back measures those steps again."""
+        names = {name for row in self.recorded().values() for name in row}
+        if names:
+            cut_back(self.work / CURVES_FILE, step + 1, names)
 
     def note(self, text: str) -> None:
         """Print one progress line."""

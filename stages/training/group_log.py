@@ -6,6 +6,7 @@ only, never rewards.
 """
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean, pstdev, stdev
@@ -62,6 +63,8 @@ class GroupLog:
         self._problems, self._behaviour = problems, behaviour
         self._path, self._settings, self._watch, self._first_step = path, settings, watch, first_step
         self._added: dict[str, float] = {}
+        if path.exists():  # a kill may have torn its last line
+            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
 
     def add(self, metrics: Mapping[str, float]) -> None:
         """Metrics of the coming rollout that its groups do not tell."""
@@ -205,3 +208,8 @@ def name_group_metrics(logs: Mapping[str, Any]) -> dict[str, float]:
     theirs = {TRL_NAMES[name]: float(value) for name, value in logs.items() if name in TRL_NAMES and value is not None}
     found = theirs | ours
     return {name: found[name] for name in (*SHOWN_FIRST, *found) if name in found}
+
+
+def steps_with_groups(curves: Mapping[int, Mapping[str, float]]) -> dict[int, Mapping[str, float]]:
+    """``curves`` without the steps on completions that were sampled before an earlier step."""
+    return {step: row for step, row in curves.items() if "group/zero_variance" in row}

@@ -4,6 +4,7 @@ In: the problems TRL asks for at a step. Out: as many groups and what was counte
 same groups: every choice is drawn from the seed and the step, so that a resumed run meets no other problems.
 """
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,10 +14,11 @@ from typing import TYPE_CHECKING
 from stages.data.problems import Problem
 from stages.rollouts.sampler import Completion
 from stages.training.curriculum import Curriculum
+from stages.training.divergence import count_dumps
 from stages.training.dynamic_sampling import Group, choose_problems, groups_with_signal
 
 if TYPE_CHECKING:
-    from stages.training.grpo import GRPOSettings, RewardFunction
+    from stages.training.grpo import GRPOSettings, RewardFunction, Scored
 
 Sample = Callable[[list[int], int], list[list[Completion]]]
 """(places of problems, seed) -> a group of completions each."""
@@ -36,9 +38,13 @@ class GroupSource:
         first_step: int,
         work: Path,
     ) -> None:
-        """``first_step`` is added to the step that ``reward`` sees; ``work`` holds the curriculum's visits."""
+        """``first_step`` is added to the step that ``reward`` sees.
+
+        ``work`` holds the curriculum's visits and the batches that diverged.
+        """
         self._problems, self._sample, self._reward = problems, sample, reward
         self._extra_rollouts, self._seed, self._first_step = settings.dynamic_sampling, seed, first_step
+        self._work = work
         needed = settings.problems_per_step * settings.steps_per_rollout
         self._curriculum = (
             Curriculum(settings.drop_solved, work / "visits.jsonl", len(problems), needed)
@@ -63,7 +69,9 @@ class GroupSource:
         """Groups of the problems at ``places``, added to ``visits``."""
         sampled = self._sample(places, self._sampling_seed(step, number))
         asked = [self._problems[place] for place, group in zip(places, sampled, strict=True) for _ in group]
-        scored = iter(self._reward(asked, [one for group in sampled for one in group], self._first_step + step))
+        rewards = self._reward(asked, [one for group in sampled for one in group], self._first_step + step)
+        _require_finite(asked, rewards, self._first_step + step + 1)
+        scored = iter(rewards)
         groups = [
             Group(problem=place, completions=group, scored=[next(scored) for _ in group])
             for place, group in zip(places, sampled, strict=True)
@@ -72,6 +80,18 @@ class GroupSource:
         return groups
 
     def _sampling_seed(self, step: int, number: int) -> int:
+        rollbacks = count_dumps(self._work)  # after one other completions, or the run would end the same way
         if number == 0:
-            return self._seed * 1_000_003 + step
-        return random.Random(f"completions {self._seed} {step} {number}").getrandbits(48)
+            return self._seed * 1_000_003 + rollbacks * 500_009 + step
+        return random.Random(f"completions {self._seed} {step} {number} {rollbacks}").getrandbits(48)
+
+
+def _require_finite(problems: Sequence[Problem], scored: Sequence["Scored"], step: int) -> None:
+    """Do nothing if all rewards are numbers; TRL would leave such a completion out without a word.
+
+    Raises:
+        ValueError: one is not, which is a fault of the reward.
+    """
+    for problem, its in zip(problems, scored, strict=True):
+        if not all(map(math.isfinite, (its.total, *its.parts.values()))):
+            raise ValueError(f"step {step}: the reward of problem {problem.id} is {its.total}, its parts {its.parts}")

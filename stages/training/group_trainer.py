@@ -17,6 +17,7 @@ from trl import GRPOConfig, GRPOTrainer
 from stages.training.dynamic_sampling import Group
 from stages.training.group_log import OURS
 from stages.training.lora_reference import POLICY, REFERENCE
+from stages.training.rollout_state import RolloutState
 from stages.training.sampler_mismatch import correction, mismatch_metrics
 
 MakeGroups = Callable[[list[int], int], list[Group]]
@@ -35,6 +36,8 @@ ROWS = (
 
 TOKEN_MEANS = ("entropy", "kl", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean")
 """TRL's metrics that are means over the tokens of one micro-batch."""
+
+PARTS = ("prompt", "completion")
 
 ROUNDING = 5e-3
 """Equal rewards deviate by about 1e-7 in fp32, which TRL divides by 1e-4: such advantages are no signal."""
@@ -103,6 +106,7 @@ class GroupTrainer(GRPOTrainer):
         self._micro_batch_size, self._cap = micro_batch_size, sampler_correction
         self._micro: dict[str, Any] | None = None
         self._gaps: list[torch.Tensor] = []
+        self.add_callback(RolloutState(self))
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """TRL's batch; groups with equal rewards have no advantage, where TRL's fp32 leaves them rounding."""
@@ -197,6 +201,27 @@ class GroupTrainer(GRPOTrainer):
         if self.loss_type == "bnpo":
             return float(micro["completion_mask"].sum() / batch["completion_mask"].sum().clamp(min=1))
         return len(micro["advantages"]) / num_rows
+
+
+def describe_step(trainer: GroupTrainer, problem_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of the optimizer step that ``trainer`` is in; ``problem_ids`` are those of its prompts, in order."""
+    tokenizer = trainer.processing_class
+    prompts = [
+        tuple(ids) for ids in tokenizer(list(trainer.train_dataset["prompt"]), add_special_tokens=False).input_ids
+    ]
+    found = dict(zip(prompts, problem_ids, strict=True))
+    batch = trainer._buffered_inputs[(trainer._step - 1) % trainer.args.steps_per_generation]
+    rows = []
+    for row, advantage in enumerate(batch["advantages"].tolist()):
+        prompt, completion = (batch[f"{part}_ids"][row][batch[f"{part}_mask"][row].bool()] for part in PARTS)
+        rows.append(
+            {
+                "id": found[tuple(prompt.tolist())],
+                "completion": tokenizer.decode(completion),
+                "advantage": str(advantage),  # JSON has no word for NaN
+            }
+        )
+    return rows
 
 
 def trl_config(**settings: Any) -> GRPOConfig:

@@ -6,7 +6,7 @@ nothing here knows what is being rewarded.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,6 +63,8 @@ class GRPOSettings(BaseModel):
     """The learning rate falls to this share of itself along a cosine; 1 keeps it constant."""
     warmup_steps: int = Field(ge=0)
     max_grad_norm: float = Field(gt=0)
+    max_rollbacks: int = Field(ge=0)
+    """Times that a run whose loss or gradient is not finite goes back to its last checkpoint and samples anew."""
     loss: Literal["grpo", "dapo", "dr_grpo", "bnpo"]
     """How token losses are averaged; ``grpo`` is the paper's mean over each completion, then over completions."""
     scale_advantages: Literal["group", "batch", "none"]
@@ -83,7 +85,7 @@ class GRPOSettings(BaseModel):
     """Completions in one forward pass; bounds memory, does not change the gradient."""
     precision: Literal["fp32", "bf16"]
     save_every_steps: int = Field(gt=0)
-    """Optimizer steps between resumable checkpoints; a multiple of ``steps_per_rollout``."""
+    """Optimizer steps between resumable checkpoints; completions not yet trained on are saved with them."""
     log_group_every_steps: int = Field(gt=0)
     """One real group is kept for the report every so many steps."""
     held_out: HeldOutSettings
@@ -133,6 +135,7 @@ def train_grpo(
 
     Raises:
         ValueError: there are too few problems for a step.
+        TrainingDivergedError: a step is no longer a number, and that after ``max_rollbacks`` rollbacks.
     """
     os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
     if len(problems) < settings.problems_per_step * settings.steps_per_rollout:
@@ -146,9 +149,10 @@ def train_grpo(
         stage.note(f"grpo: preset {settings.preset}" + (f", but {other}" if other else ""))
 
     from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
-    from stages.training.group_log import GroupLog, name_group_metrics
+    from stages.training.divergence import count_dumps
+    from stages.training.group_log import GroupLog, name_group_metrics, steps_with_groups
     from stages.training.group_source import GroupSource
-    from stages.training.group_trainer import GroupTrainer, rollout
+    from stages.training.group_trainer import GroupTrainer, describe_step, rollout
     from stages.training.lora import lora_config, merge_lora
     from stages.training.lora_reference import RefreshReference, add_reference
     from stages.training.training_run import train_to_end
@@ -166,7 +170,7 @@ def train_grpo(
         first_step=first_step,
         work=work,
     )
-    watch = AlarmWatch(settings.alarms, stage.recorded(), stage.warn)
+    watch = AlarmWatch(settings.alarms, steps_with_groups(stage.recorded()), stage.warn)
     log = GroupLog(problems, behaviour, work / "groups.jsonl", settings, watch, first_step)
     probe = held_out_probe(settings.held_out, held_out, partial(_greedy, sample, settings.sampling, tokenizer))
 
@@ -175,6 +179,9 @@ def train_grpo(
         groups, counts = source.groups(asked, step)
         log.add(measured | counts)
         return groups
+
+    def rename(logs: Mapping[str, Any]) -> dict[str, float]:
+        return {**name_group_metrics(logs), "rollbacks": count_dumps(work)}
 
     trainer = GroupTrainer(
         model=model,
@@ -190,7 +197,14 @@ def train_grpo(
     if settings.lora and settings.kl_weight and settings.reference_refresh_steps:
         add_reference(trainer.model)
         trainer.add_callback(RefreshReference(trainer.model, settings.reference_refresh_steps))
-    metrics = train_to_end(trainer, stage, rename=name_group_metrics, first_step=first_step)
+    metrics = train_to_end(
+        trainer,
+        stage,
+        rename=rename,
+        describe=lambda _: describe_step(trainer, [problem.id for problem in problems]),
+        first_step=first_step,
+        max_rollbacks=settings.max_rollbacks,
+    )
     save_checkpoint(merge_lora(trainer.model), tokenizer, out)
     log.publish(out / "groups.jsonl")
     return metrics

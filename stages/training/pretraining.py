@@ -144,6 +144,7 @@ def pretrain(
     import torch
     from transformers import Trainer
 
+    from stages.training.divergence import decoded_rows
     from stages.training.training_run import train_to_end
 
     if tokenizer is None:
@@ -155,7 +156,9 @@ def pretrain(
     blocks = packed_blocks(tokenizer, documents, steps * settings.batch_size, settings.block_tokens)
     arguments = _arguments(settings, steps, stage)
     trainer = Trainer(model=model, args=arguments, train_dataset=blocks, data_collator=_collate)
-    train_to_end(trainer, stage, rename=partial(name_metrics, area="pretraining"))
+    train_to_end(
+        trainer, stage, rename=partial(name_metrics, area="pretraining"), describe=partial(decoded_rows, tokenizer)
+    )
     loss = heldout_loss(model, packed_blocks(tokenizer, heldout, 64, settings.block_tokens))
     save_checkpoint(model, tokenizer, out)
     return {"heldout/loss": loss, "train/tokens": float(steps * settings.batch_size * settings.block_tokens)}

@@ -131,13 +131,16 @@ def train_pairwise(
     Raises:
         ValueError: no pair fits into ``max_tokens``.
     """
+    from stages.training.divergence import decoded_rows
     from stages.training.training_run import train_to_end
 
     tokenizer, scorer = _start(settings, init, stage)
     encoded = [encode_preference(tokenizer, preference) for preference in preferences]
     rows = keep_short(encoded, settings.max_tokens)
     trainer = build_pairwise_trainer(settings, scorer, tokenizer, rows, seed=stage.seed, folder=stage.work / "helpful")
-    metrics = train_to_end(trainer, stage, rename=partial(name_metrics, area="helpful"))
+    metrics = train_to_end(
+        trainer, stage, rename=partial(name_metrics, area="helpful"), describe=partial(decoded_rows, tokenizer)
+    )
     save_checkpoint(merge_lora(trainer.model), tokenizer, out, stored_dtype(init))
     return {**metrics, **example_counts("helpful", trainer, num_kept=len(rows), num_all=len(encoded))}
 
@@ -159,13 +162,20 @@ def train_pointwise(
     Raises:
         ValueError: no response fits into ``max_tokens``.
     """
+    from stages.training.divergence import decoded_rows
     from stages.training.training_run import train_to_end
 
     tokenizer, scorer = _start(settings, init, stage)
     encoded = [encode_safety_label(tokenizer, label) for label in labels]
     rows = keep_short(encoded, settings.max_tokens)
     trainer = build_pointwise_trainer(settings, scorer, tokenizer, rows, seed=stage.seed, folder=stage.work / "safety")
-    metrics = train_to_end(trainer, stage, rename=partial(name_metrics, area="safety"), first_step=first_step)
+    metrics = train_to_end(
+        trainer,
+        stage,
+        rename=partial(name_metrics, area="safety"),
+        describe=partial(decoded_rows, tokenizer),
+        first_step=first_step,
+    )
     save_checkpoint(merge_lora(trainer.model), tokenizer, out, stored_dtype(init))
     return {**metrics, **example_counts("safety", trainer, num_kept=len(rows), num_all=len(encoded))}
 

@@ -62,6 +62,7 @@ def train_sft(
     """
     from transformers import set_seed
 
+    from stages.training.divergence import decoded_rows
     from stages.training.training_run import train_to_end
 
     set_seed(stage.seed)  # adapters start at random
@@ -78,7 +79,9 @@ def train_sft(
         seed=stage.seed,
         folder=stage.work / "sft",
     )
-    metrics = train_to_end(trainer, stage, rename=partial(name_metrics, area="train"))
+    metrics = train_to_end(
+        trainer, stage, rename=partial(name_metrics, area="train"), describe=partial(decoded_rows, tokenizer)
+    )
     save_checkpoint(merge_lora(trainer.model), tokenizer, out, stored_dtype(init))
     return {**metrics, **example_counts("train", trainer, num_kept=len(rows), num_all=len(encoded))}
 

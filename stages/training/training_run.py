@@ -1,10 +1,9 @@
 """A trainer run to its end: each step logged, a checkpoint on SIGTERM, resumed from the last whole one.
 
-In: any transformers or TRL trainer and its stage. Out: the metrics of its last step.
+In: any transformers or TRL trainer and its stage. Out: the metrics of its last step. A step that is no longer a number
+is not taken; the run goes back to its last checkpoint a limited number of times, then stops (``docs/grpo.md``).
 """
 
-import json
-import math
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -21,6 +20,23 @@ from transformers import (
     TrainingArguments,
 )
 
+from stages.training.divergence import (
+    Describe,
+    StepGuard,
+    TrainingDivergedError,
+    count_dumps,
+    dump_batch,
+    name_rows,
+    require_finite,
+)
+from stages.training.resumable import (
+    KeepLossSinceLog,
+    SealCheckpoints,
+    checkpoint_folder,
+    last_whole_checkpoint,
+    remove_torn_checkpoints,
+)
+
 if TYPE_CHECKING:
     from stages.run import StageRun
 
@@ -30,16 +46,18 @@ Rename = Callable[[Mapping[str, Any]], dict[str, float]]
 SIGTERM_EXIT_CODE = 128 + signal.SIGTERM
 
 
-class TrainingDivergedError(ArithmeticError):
-    """The loss or the gradient is no longer a number."""
-
-
 class LogToStage(TrainerCallback):
     """Passes each logged step to ``stage.log`` under our names."""
 
     def __init__(self, stage: "StageRun", rename: Rename, first_step: int = 0) -> None:
         """``first_step`` is added to the trainer's steps: a stage that trains twice has one axis for both."""
         self._stage, self._rename, self._first_step = stage, rename, first_step
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Drop what was logged after the checkpoint that the trainer goes on from."""
+        self._stage.forget_after(self._first_step + state.global_step)
 
     def on_log(
         self,
@@ -57,12 +75,24 @@ class LogToStage(TrainerCallback):
         if logs is None or "loss" not in logs:  # the summary at the end holds durations only
             return
         metrics = self._rename(logs)
-        broken = {name: value for name, value in metrics.items() if not math.isfinite(value)}
-        if broken:
-            raise TrainingDivergedError(
-                f"step {state.global_step}: {broken}; lower learning_rate or max_grad_norm in params.yaml"
-            )
+        require_finite(metrics)
         self._stage.log(self._first_step + state.global_step, metrics, self._first_step + state.max_steps)
+
+
+class SaveAtStart(TrainerCallback):
+    """Saves before the first step, so that a run always has a checkpoint to go back to."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        """For ``trainer``, which also gets this callback."""
+        self._trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Save a run that starts."""
+        if state.global_step == 0 and not checkpoint_folder(args, state).exists():
+            self._trainer._save_checkpoint(self._trainer.model, trial=None)
+            self._trainer.callback_handler.on_save(args, state, control)
 
 
 class SaveAndStop(TrainerCallback):
@@ -99,39 +129,81 @@ def saving_on_sigterm(callback: SaveAndStop) -> Iterator[None]:
         raise SystemExit(SIGTERM_EXIT_CODE)
 
 
-def last_whole_checkpoint(folder: Path) -> Path | None:
-    """The newest resumable checkpoint in ``folder``, or None; half-written ones are passed over.
+def train_to_end(
+    trainer: Trainer,
+    stage: "StageRun",
+    *,
+    rename: Rename,
+    describe: Describe,
+    first_step: int = 0,
+    max_rollbacks: int = 0,
+) -> dict[str, float]:
+    """Train from the last whole checkpoint in the trainer's folder, or from the start; metrics of the last step.
 
-    transformers writes ``trainer_state.json`` last, so a checkpoint whose state can be read is whole.
-    """
-    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    return next((path for path in found if _state_is_readable(path / "trainer_state.json")), None)
-
-
-def _state_is_readable(path: Path) -> bool:
-    try:
-        return "global_step" in json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, json.JSONDecodeError):
-        return False
-
-
-def train_to_end(trainer: Trainer, stage: "StageRun", *, rename: Rename, first_step: int = 0) -> dict[str, float]:
-    """Train from the last checkpoint in the trainer's folder, or from the start; metrics of the last step.
-
-    A run that had already ended trains nothing and returns the same metrics.
+    A run that had already ended trains nothing and returns the same metrics. A step that is no longer a number is not
+    taken: its batch, as ``describe`` tells it, is dumped, and the run goes back to its last checkpoint at most
+    ``max_rollbacks`` times; whoever makes the trainer sees to it that the same steps then see other data
+    (``count_dumps``), or the same happens again.
 
     Raises:
         SystemExit: with 143 after SIGTERM, once the trainer has saved.
-        TrainingDivergedError: the loss or the gradient is no longer a number.
+        TrainingDivergedError: a step is no longer a number, and that once too often.
     """
-    save_and_stop = SaveAndStop()
-    trainer.remove_callback(PrinterCallback)
-    trainer.add_callback(LogToStage(stage, rename, first_step))
-    trainer.add_callback(save_and_stop)
     assert trainer.args.output_dir, "whoever makes a trainer gives it a folder"
-    checkpoint = last_whole_checkpoint(Path(trainer.args.output_dir))
-    if checkpoint is not None:
-        stage.note(f"resuming from {checkpoint.name}")
+    folder = Path(trainer.args.output_dir)
+    save_and_stop, guard = SaveAndStop(), StepGuard(trainer)
+    trainer.remove_callback(PrinterCallback)
+    for callback in (guard, LogToStage(stage, rename, first_step), save_and_stop, KeepLossSinceLog(trainer)):
+        trainer.add_callback(callback)
+    trainer.add_callback(SealCheckpoints())  # the last that adds to a checkpoint
+    if max_rollbacks:
+        trainer.add_callback(SaveAtStart(trainer))
+    remove_torn_checkpoints(folder)
     with saving_on_sigterm(save_and_stop):
-        trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        while True:
+            try:
+                _train_from(last_whole_checkpoint(folder), trainer, stage)
+                break
+            except TrainingDivergedError as error:
+                _go_back(error, guard, trainer, stage, describe, first_step, max_rollbacks)
     return rename(next(logs for logs in reversed(trainer.state.log_history) if "loss" in logs))
+
+
+def _train_from(checkpoint: Path | None, trainer: Trainer, stage: "StageRun") -> None:
+    if checkpoint is None:
+        trainer.train()
+        return
+    stage.note(f"resuming from {checkpoint.name}")
+    state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
+    if state.global_step < state.max_steps:
+        trainer.train(resume_from_checkpoint=str(checkpoint))
+    else:  # transformers would train on to the end of the epoch
+        trainer._load_from_checkpoint(str(checkpoint))
+        trainer.state = state
+
+
+def _go_back(
+    error: TrainingDivergedError,
+    guard: StepGuard,
+    trainer: Trainer,
+    stage: "StageRun",
+    describe: Describe,
+    first_step: int,
+    max_rollbacks: int,
+) -> None:
+    """Dump the batch and say so.
+
+    Raises:
+        TrainingDivergedError: this has happened ``max_rollbacks`` times before.
+    """
+    folder, step = Path(trainer.args.output_dir or ""), first_step + trainer.state.global_step + 1
+    checkpoint, before, rows = last_whole_checkpoint(folder), count_dumps(folder), describe(guard.batches)
+    where = f"the last good checkpoint, {checkpoint}" if checkpoint else "the start"
+    dump = dump_batch(rows, folder, step)
+    told = f"step {step}: {error}; the step is not taken. Its batch, {name_rows(rows)}, is in {dump}"
+    if before >= max_rollbacks:
+        raise TrainingDivergedError(
+            f"{stage.name}, {told}. {before} of {max_rollbacks} rollbacks were used; the same stage started again goes "
+            f"on from {where}. Look for what is wrong in the batch, or lower learning_rate or max_grad_norm"
+        ) from error
+    stage.warn(f"{told}. Rollback {before + 1} of {max_rollbacks} to {where}")

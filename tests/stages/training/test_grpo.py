@@ -30,6 +30,7 @@ SETTINGS = GRPOSettings(
     min_learning_rate_ratio=1.0,
     warmup_steps=0,
     max_grad_norm=1.0,
+    max_rollbacks=0,
     loss="grpo",
     scale_advantages="group",
     clip=10.0,

@@ -1,20 +1,13 @@
 """Claims about what all supervised training shares."""
 
-import json
-import math
 import random
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from stages.run import StageRun
-from stages.training.supervised import SupervisedSettings, length_grouped_order, name_metrics, num_steps
-from stages.training.training_run import LogToStage, TrainingDivergedError, last_whole_checkpoint
+from stages.training.supervised import SupervisedSettings, length_grouped_order, num_steps
 
 
 def test_each_row_comes_once_an_epoch_and_batches_hold_similar_lengths() -> None:
@@ -71,21 +64,3 @@ def test_steps_are_counted_over_all_epochs(settings_fields: Callable[..., dict[s
 def test_micro_batch_must_divide_the_batch(settings_fields: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(ValidationError, match="micro_batch_size is 3 and does not divide batch_size 5"):
         SupervisedSettings(**settings_fields(batch_size=5, micro_batch_size=3))
-
-
-def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:
-    assert last_whole_checkpoint(tmp_path) is None
-    for step, state in ((9, json.dumps({"global_step": 9})), (10, '{"global_'), (11, None)):
-        folder = tmp_path / f"checkpoint-{step}"
-        folder.mkdir()
-        if state is not None:
-            (folder / "trainer_state.json").write_text(state, encoding="utf-8")
-    assert last_whole_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
-
-
-def test_a_loss_that_is_not_a_number_stops_training(stage: StageRun, tmp_path: Path) -> None:
-    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
-    with pytest.raises(TrainingDivergedError, match=r"step 7.*train/loss.*learning_rate"):
-        LogToStage(stage, partial(name_metrics, area="train")).on_log(
-            arguments, TrainerState(global_step=7), TrainerControl(), logs={"loss": math.nan, "learning_rate": 1.0}
-        )
