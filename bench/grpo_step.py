@@ -112,7 +112,8 @@ def _train_ours(options: argparse.Namespace, problems: list[Any], turns: _Turns,
 
     from stages.evaluation.behaviour import BehaviourSettings
     from stages.run import StageRun
-    from stages.training.grpo import GRPOSettings, train_grpo
+    from stages.training.grpo import train_grpo
+    from stages.training.grpo_settings import GRPOSettings
 
     block = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["stage0_r1_zero"]
     sampling = {**block["grpo"]["sampling"], "max_tokens": options.tokens, "batch_prompts": options.problems}

@@ -15,8 +15,9 @@ from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.mixture import RuleMixture
 from stages.rewards.sandbox.check import check_sandbox
 from stages.run import StageRun, run_as_stage
-from stages.training.grpo import GRPOBlock, train_grpo
+from stages.training.grpo import train_grpo
 from stages.training.grpo_rewards import reasoning_only, rule_reward
+from stages.training.grpo_settings import GRPOBlock
 
 
 class Config(StageConfig):

@@ -18,8 +18,9 @@ from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.mixture import GeneralMixture, RuleMixture
 from stages.rewards.sandbox.check import check_sandbox
 from stages.run import StageRun, run_as_stage
-from stages.training.grpo import GRPOBlock, train_grpo
+from stages.training.grpo import train_grpo
 from stages.training.grpo_rewards import model_reward, reasoning_only, routed_reward, rule_reward
+from stages.training.grpo_settings import GRPOBlock
 
 
 class Config(StageConfig):

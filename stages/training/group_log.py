@@ -20,7 +20,8 @@ from stages.training.dynamic_sampling import EQUAL
 
 if TYPE_CHECKING:
     from stages.training.alarms import AlarmWatch
-    from stages.training.grpo import GRPOSettings, Scored
+    from stages.training.grpo import Scored
+    from stages.training.grpo_settings import GRPOSettings
 
 TRL_NAMES = {
     "reward": "reward/total",

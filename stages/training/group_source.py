@@ -18,7 +18,8 @@ from stages.training.divergence import count_dumps
 from stages.training.dynamic_sampling import Group, choose_problems, groups_with_signal
 
 if TYPE_CHECKING:
-    from stages.training.grpo import GRPOSettings, RewardFunction, Scored
+    from stages.training.grpo import RewardFunction, Scored
+    from stages.training.grpo_settings import GRPOSettings
 
 Sample = Callable[[list[int], int], list[list[Completion]]]
 """(places of problems, seed) -> a group of completions each."""

@@ -2,7 +2,8 @@
 
 In: log-probabilities of the same sampled tokens under the same weights, from both. Out: ``mismatch/*`` metrics and
 truncated importance weights. The two differ by kernels and precision, and by bugs: a sampler with stale weights shows
-here first. Truncation: https://fengyao.notion.site/off-policy-rl (TRL's ``token_truncate``); the paper does not say.
+here first. The weights are those of TRL 1.16's ``token_truncate``, which it has for its own vLLM only; the paper does
+not speak of it.
 """
 
 import torch

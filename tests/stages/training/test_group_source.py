@@ -14,7 +14,8 @@ from stages.run import StageRun
 from stages.training.curriculum import DropSolved
 from stages.training.group_log import advantages
 from stages.training.group_source import GroupSource
-from stages.training.grpo import GRPOSettings, RewardFunction, Scored, train_grpo
+from stages.training.grpo import RewardFunction, Scored, train_grpo
+from stages.training.grpo_settings import GRPOSettings
 from tests.stages.training.test_grpo import BEHAVIOUR, PROBLEMS, SETTINGS, reward_even_start
 from tests.stages.training.test_lora_reference import PROMPTS, make_trainer
 

@@ -13,7 +13,8 @@ from stages.rollouts.sampler import Completion, SamplingSettings
 from stages.run import StageRun
 from stages.training.alarms import AlarmSettings
 from stages.training.group_trainer import GroupTrainer, length_sorted, trl_config
-from stages.training.grpo import GRPOSettings, Scored, train_grpo
+from stages.training.grpo import Scored, train_grpo
+from stages.training.grpo_settings import GRPOSettings
 from stages.training.held_out import HeldOutSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,12 +16,15 @@ from stages.data.problems import Problem
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.models.checkpoints import load_policy, load_tokenizer
 from stages.stage0_r1_zero import Config
+from stages.training.dynamic_sampling import Group
 from stages.training.group_trainer import GroupTrainer
-from stages.training.grpo import GRPOSettings, Scored, _trl_arguments, train_grpo
+from stages.training.grpo import Scored, _trl_arguments, train_grpo
+from stages.training.grpo_settings import GRPOSettings
 from stages.training.presets import PRESETS, Preset, check_reward_parts, differences, with_preset
 
 TINY = Path(__file__).parents[3] / "profiles" / "tiny.yaml"
 REST = {
+    "max_rollbacks": 0,
     "steps": 2,
     "learning_rate": 1e-3,
     "min_learning_rate_ratio": 1.0,
@@ -249,6 +252,10 @@ class ByHand:
         lengths = [len(ratio) for _, ratio, _ in ROWS]
         ids = [[15] * (n - 1) + [15 if row == TRUNCATED else self.end] for row, n in enumerate(lengths)]
         tags = [[FIRST_TAG + row] for row in range(6)]
+        scored = [Scored(total=row[0], parts={}) for row in ROWS]
+        trainer.groups = [
+            Group(problem=number, completions=(), scored=scored[3 * number : 3 * number + 3]) for number in (0, 1)
+        ]
         return {"prompt_ids": tags, "completion_ids": ids, "logprobs": [[0.0] * n for n in lengths], "row": [*range(6)]}
 
     def _reward(self, row: list[int], **_: Any) -> list[float]:
@@ -265,7 +272,7 @@ class ByHand:
         """Mean over the two steps of one rollout; whatever the shuffle, all rows together."""
         torch.manual_seed(0)
         self.trainer._step = 0
-        inputs = [{"prompt": prompt} for prompt in "aaabbb"]
+        inputs = [{"prompt": prompt, "problem": "ab".index(prompt)} for prompt in "aaabbb"]
         return sum(self.trainer.training_step(self.trainer.model, inputs).item() for _ in range(2)) / 2
 
 
