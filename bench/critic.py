@@ -1,6 +1,6 @@
 """What a learned value function costs: PPO with a critic beside GRPO without one, same task, same loop.
 
-    python -m bench.critic [--policy weights/tiny-base] [--steps 24] [--epochs 1]
+    python -m bench.critic [--policy weights/tiny-base] [--steps 12] [--epochs 1]
 
 Both learn sums of four to six numbers from as many completions a step. The policy's loss is the same (clipped ratio,
 mean over a completion's tokens, then completions); only the baseline differs: GRPO's is the mean of a group of
@@ -188,11 +188,11 @@ def main() -> None:
     """Run both and print them side by side."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", type=Path, default=Path("weights/tiny-base"))
-    parser.add_argument("--steps", type=int, default=24)
-    parser.add_argument("--completions", type=int, default=64, help="a step, of both methods")
-    parser.add_argument("--group-size", type=int, default=8, help="GRPO's; PPO asks every problem once")
+    parser.add_argument("--steps", type=int, default=12)
+    parser.add_argument("--completions", type=int, default=128, help="a step, of both methods")
+    parser.add_argument("--group-size", type=int, default=16, help="GRPO's; PPO asks every problem once")
     parser.add_argument("--epochs", type=int, default=1, help="updates from each rollout")
-    parser.add_argument("--learning-rate", type=float, default=3e-4, help="of policy and critic")
+    parser.add_argument("--learning-rate", type=float, default=1.5e-4, help="of policy and critic")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     if args.completions % args.group_size:

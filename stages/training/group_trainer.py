@@ -39,11 +39,6 @@ TOKEN_MEANS = ("entropy", "kl", "clip_ratio/low_mean", "clip_ratio/high_mean", "
 
 PARTS = ("prompt", "completion")
 
-ROUNDING = 5e-3
-"""Equal rewards deviate by about 1e-7 in fp32, which TRL divides by 1e-4: such advantages are no signal."""
-UNSCALED_ROUNDING = 1e-6
-"""The same for advantages that are not divided: there 1e-3 is signal, one reward of 64 that is 0.1 higher."""
-
 
 def rollout(make_groups: MakeGroups, prompts: Sequence[str]) -> Callable[[list[str], "GroupTrainer"], dict[str, Any]]:
     """``make_groups`` as TRL's ``rollout_func``: one completion for every (repeated) prompt that it asks for.
@@ -190,8 +185,7 @@ class GroupTrainer(GRPOTrainer):
         rows = torch.arange(len(batch["advantages"]))
         if self.beta != 0.0:
             return rows
-        rounding = UNSCALED_ROUNDING if self.scale_rewards == "none" else ROUNDING
-        kept = rows[(batch["advantages"].abs() > rounding).cpu()]
+        kept = rows[(batch["advantages"] != 0).cpu()]  # exactly 0 where all rewards of a group are equal
         return kept if len(kept) else rows[:1]
 
     def _share(self, micro: dict[str, Any], batch: dict[str, Any], num_rows: int) -> float:

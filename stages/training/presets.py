@@ -45,7 +45,7 @@ PRESETS: dict[Preset, dict[str, Any]] = {
         "kl_weight": 0.0,  # 2.3
         "reference_refresh_steps": 0,
         "mask_truncated": False,  # 3.4: masking is its first remedy, the soft punishment the one that stays
-        "dynamic_sampling": 10,  # 3.2 samples until the batch is full; the released script stops after 10 batches
+        "dynamic_sampling": 9,  # 3.2 has no bound; the released script stops after 10 rollouts in all
         "sampling": {"temperature": 1.0},  # the released training script
     },
     # Dr. GRPO, arXiv:2503.20783, section 3.2; sizes from the authors' examples/qwen2.5-math-7b.sh.
