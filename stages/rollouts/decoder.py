@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from transformers import Qwen3ForCausalLM
 
+from stages.rollouts.policy_weights import merged_weight
+
 Cache = list[torch.Tensor]
 """A layer: keys and values (B, 2K, S, D), keys first."""
 
@@ -38,8 +40,8 @@ class Decoder:
         config = model.config
         self._heads, self._kv_heads = config.num_attention_heads, config.num_key_value_heads
         self._head_dim, self._eps = config.head_dim, config.rms_norm_eps
-        self._embedding = model.model.embed_tokens.weight.detach()
-        self._head = (model.lm_head.weight.detach() * model.model.norm.weight.detach()).t()
+        self._embedding = merged_weight(model.model.embed_tokens)
+        self._head = (merged_weight(model.lm_head) * model.model.norm.weight.detach()).t()
         self._layers = [_fuse(layer, self._heads, self._kv_heads) for layer in model.model.layers]
         positions = torch.arange(capacity, device=self._embedding.device)[None]
         cos, sin = (table[0] for table in model.model.rotary_emb(self._embedding, positions))
@@ -99,25 +101,13 @@ class Decoder:
 
 def _fuse(layer: Any, heads: int, kv_heads: int) -> _Layer:
     attention, mlp = layer.self_attn, layer.mlp
-    qkv = torch.cat([_weight(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)])
-    gate_up = torch.cat([_weight(linear) for linear in (mlp.gate_proj, mlp.up_proj)])
+    qkv = torch.cat([merged_weight(linear) for linear in (attention.q_proj, attention.k_proj, attention.v_proj)])
+    gate_up = torch.cat([merged_weight(linear) for linear in (mlp.gate_proj, mlp.up_proj)])
     norms = [attention.q_norm.weight.detach()] * heads + [attention.k_norm.weight.detach()] * kv_heads
     return _Layer(
         qkv=(qkv * layer.input_layernorm.weight.detach()).t().contiguous(),
         qk_norm=torch.stack(norms),
-        attention_out=_weight(attention.o_proj).t(),
+        attention_out=merged_weight(attention.o_proj).t(),
         gate_up=(gate_up * layer.post_attention_layernorm.weight.detach()).t().contiguous(),
-        down=_weight(mlp.down_proj).t(),
+        down=merged_weight(mlp.down_proj).t(),
     )
-
-
-def _weight(linear: Any) -> torch.Tensor:
-    """The matrix that ``linear`` multiplies by: with LoRA, whose ``weight`` is the frozen one, its change added."""
-    weight: torch.Tensor = linear.weight.detach()
-    if not isinstance(linear, torch.nn.Linear):
-        from peft.tuners.lora import Linear as LoraLinear  # seconds that a sampler without adapters need not wait
-
-        assert isinstance(linear, LoraLinear), f"a layer of a kind not known here: {type(linear)}"
-        for adapter in linear.active_adapters:
-            weight = weight + linear.get_delta_weight(adapter).detach()
-    return weight

@@ -4,24 +4,66 @@ In: a checkpoint and problems. Out: one group of completions a problem. Evaluati
 and rejection sampling all ask here; RL asks the same samplers with the weights in training.
 """
 
+import importlib.util
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
-from stages.rollouts.sampler import Completion, Sampler, SamplingSettings, with_opened_thought
+from stages.rollouts.sampler import Completion, Sampler, SamplerName, SamplingSettings, with_opened_thought
+
+logger = logging.getLogger(__name__)
 
 
-def make_sampler(settings: SamplingSettings, model: Any, tokenizer: Any) -> Sampler:
-    """The sampler that ``settings`` names, over ``model`` in memory."""
-    if settings.sampler == "native":
+def choose_sampler(model_type: str, *, gpu: bool, vllm: bool) -> tuple[SamplerName, str]:
+    """What ``auto`` stands for, and why: ``gpu`` is at hand, ``vllm`` is installed."""
+    if gpu and vllm:
+        return "vllm", "a GPU is here"
+    missing = "vLLM is not installed" if gpu else "no GPU is here"
+    if model_type == "qwen3":
+        return "native", f"{missing}, the model is a qwen3"
+    return "transformers", f"{missing}, the model is a {model_type}"
+
+
+def make_sampler(settings: SamplingSettings, source: Any, tokenizer: Any) -> Sampler:
+    """The sampler that ``settings`` names over ``source``: a model in memory, or a checkpoint's folder.
+
+    Raises:
+        ModuleNotFoundError: ``vllm`` is asked for and not installed.
+        ValueError: ``native`` is asked for and the model is not a Qwen3.
+    """
+    name = settings.sampler
+    if name == "auto":
+        import torch
+
+        name, reason = choose_sampler(
+            _model_type(source), gpu=torch.cuda.is_available(), vllm=importlib.util.find_spec("vllm") is not None
+        )
+        logger.info("sampler auto is %s: %s", name, reason)
+    if name == "vllm":
+        from stages.rollouts.vllm_sampler import VllmSampler
+
+        return VllmSampler(source, tokenizer)
+    from stages.models.checkpoints import load_policy
+
+    model = load_policy(source).eval() if isinstance(source, Path) else source
+    if name == "native":
         from stages.rollouts.native import NativeSampler
 
         return NativeSampler(model, tokenizer)
     from stages.rollouts.transformers_sampler import TransformersSampler
 
     return TransformersSampler(model, tokenizer)
+
+
+def _model_type(source: Any) -> str:
+    if not isinstance(source, Path):
+        return source.config.model_type
+    from transformers import AutoConfig
+
+    return AutoConfig.from_pretrained(source).model_type
 
 
 def generate_groups(
@@ -31,10 +73,10 @@ def generate_groups(
 
     Prompts are decoded in order of length, so that little of a batch is padding.
     """
-    from stages.models.checkpoints import load_policy, load_tokenizer
+    from stages.models.checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(checkpoint)
-    sampler = make_sampler(settings, load_policy(checkpoint).eval(), tokenizer)
+    sampler = make_sampler(settings, checkpoint, tokenizer)
     prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
     ids = tokenizer(prompts, add_special_tokens=False).input_ids if prompts else []
     order = sorted(range(len(ids)), key=lambda place: len(ids[place]))

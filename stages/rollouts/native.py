@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from transformers import Qwen3ForCausalLM
 
 from stages.rollouts.decoder import Cache, Decoder
+from stages.rollouts.policy_weights import without_wrapper
 from stages.rollouts.sampler import Completion, SamplingSettings
 
 COMPACT_BELOW = 0.85
@@ -52,7 +53,7 @@ class NativeSampler:
         """
         if model.config.model_type != "qwen3":
             raise ValueError(f"sampler native needs a qwen3 model, got {model.config.model_type}; use transformers")
-        self._model, self._tokenizer = model, tokenizer
+        self._model, self._tokenizer = without_wrapper(model), tokenizer
 
     @torch.inference_mode()
     def sample(

@@ -1,7 +1,7 @@
 """The seam between what wants completions and what makes them.
 
-In: a policy and prompts. Out: groups of completions. ``native.py`` and ``transformers_sampler.py``
-implement ``Sampler``.
+In: a policy and prompts. Out: groups of completions. ``native.py``, ``vllm_sampler.py`` and ``transformers_sampler.py``
+implement ``Sampler``; ``docs/samplers.md`` says which is for what.
 """
 
 from collections.abc import Sequence
@@ -12,14 +12,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.data.chat_format import THINK_OPEN
 
+SamplerName = Literal["auto", "native", "vllm", "transformers"]
+
 
 class SamplingSettings(BaseModel):
     """How completions are drawn; a nested block of every stage that samples."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    sampler: Literal["native", "transformers"]
-    """``native`` is ours, for Qwen3-shaped tiny models on CPU; ``transformers`` takes any model."""
+    sampler: SamplerName = "auto"
+    """``native`` is ours, for Qwen3 models; ``vllm`` is for models that fill a GPU (extra ``vllm``); ``transformers``
+    takes any model. ``auto``: vllm where a GPU and vLLM are, else native for a Qwen3, else transformers."""
     temperature: float = Field(ge=0)
     """0 is greedy. The paper samples at 1.0 in RL and 0.6 in evaluation."""
     top_p: float = Field(gt=0, le=1)
@@ -27,7 +30,7 @@ class SamplingSettings(BaseModel):
     max_tokens: int = Field(gt=0)
     """Longest completion, in tokens, end token included."""
     batch_prompts: int = Field(gt=0)
-    """Prompts decoded together; bounds memory, does not change which prompts are sampled."""
+    """Prompts decoded together; bounds memory, does not change which prompts are sampled. vLLM batches by itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +40,7 @@ class Completion:
     tokens: tuple[int, ...]
     """Without the prompt; ends with the end token unless ``truncated``."""
     logprobs: tuple[float, ...]
-    """Log-probability of each token under the sampling distribution's policy at its temperature."""
+    """Log-probability of each token under the policy at the sampling temperature (1 if greedy), before top-p."""
     text: str
     """Decoded, special tags kept, end token cut off."""
     truncated: bool

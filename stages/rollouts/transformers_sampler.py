@@ -44,6 +44,7 @@ class TransformersSampler:
         )
         width = batch["input_ids"].shape[1]
         greedy = settings.temperature == 0
+        draws = 1 if greedy else group_size  # greedy twice is the same twice, and ``generate`` refuses it
         output = self._model.generate(
             **batch,
             do_sample=not greedy,
@@ -51,7 +52,7 @@ class TransformersSampler:
             top_p=None if greedy else settings.top_p,
             top_k=None if greedy else 0,
             max_new_tokens=settings.max_tokens,
-            num_return_sequences=group_size,
+            num_return_sequences=draws,
             eos_token_id=self._tokenizer.eos_token_id,
             pad_token_id=self._tokenizer.pad_token_id,
             return_dict_in_generate=True,
@@ -61,7 +62,7 @@ class TransformersSampler:
         tokens = output.sequences[:, width:]
         logprobs = torch.log_softmax(logits, dim=-1).gather(2, tokens[..., None])[..., 0]
         flat = [self._completion(t, p) for t, p in zip(tokens.tolist(), logprobs.tolist(), strict=True)]
-        return [flat[first : first + group_size] for first in range(0, len(flat), group_size)]
+        return [flat[first : first + draws] * (group_size // draws) for first in range(0, len(flat), draws)]
 
     def _completion(self, tokens: list[int], logprobs: list[float]) -> Completion:
         end = self._tokenizer.eos_token_id

@@ -1,0 +1,74 @@
+"""The weights a policy samples with, whether or not LoRA adapters are on it.
+
+In: a model of transformers, PEFT's wrapper around one, or one with adapters in its layers (what TRL leaves behind of
+the model it was given). Out: its weights under the names a checkpoint has, adapters added in; the model is not touched.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+
+def without_wrapper(model: Any) -> Any:
+    """The model of transformers inside PEFT's wrapper, adapters still in its layers; any other model as it is."""
+    return model.get_base_model() if _is_of_peft(model) else model
+
+
+def _is_of_peft(module: Any) -> bool:
+    """By name: importing PEFT costs a second, and who has adapters has imported it."""
+    return type(module).__module__.partition(".")[0] == "peft"
+
+
+def merged_weight(layer: Any) -> torch.Tensor:
+    """The weight ``layer`` computes with: its own, plus the change of its active adapters.
+
+    Raises:
+        ValueError: its adapters are of a kind that is more than an added matrix.
+    """
+    if not _is_of_peft(layer):
+        return layer.weight.detach()
+    from peft.tuners.lora import LoraLayer
+
+    if not isinstance(layer, LoraLayer) or layer.lora_variant:
+        raise ValueError(
+            f"{type(layer).__name__} cannot be merged for sampling; plain LoRA can, or sampler: transformers"
+        )
+    weight = layer.get_base_layer().weight.detach()
+    if layer.merged or layer.disable_adapters:
+        return weight
+    with torch.no_grad():
+        for adapter in layer.active_adapters:
+            if adapter in layer.lora_A or adapter in layer.lora_embedding_A:
+                weight = weight + layer.get_delta_weight(adapter).to(weight.dtype)
+    return weight
+
+
+def named_weights(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """Name and value of every weight, adapters merged; tied weights come under each of their names."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    adapted = ""  # the layer with adapters that the walk is in: its parts are the adapters
+    for name, module in without_wrapper(model).named_modules():
+        if adapted and name.startswith(adapted):
+            continue
+        adapted = f"{name}." if isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper) else ""
+        if adapted:
+            yield f"{name}.weight", merged_weight(module)
+        plain = module.get_base_layer() if adapted else module
+        for kind, parameter in plain.named_parameters(recurse=False):
+            if not (adapted and kind == "weight"):
+                yield f"{name}.{kind}", parameter.detach()
+
+
+def weights_state(model: Any) -> tuple[tuple[int, int], ...]:
+    """What changes when a parameter does, adapters' included: how often it was written to, and a hash of its bits.
+
+    Writing through ``.data`` is not counted by torch, and a hash alone misses some changes of many equal values.
+    """
+    return tuple(
+        (parameter._version, int(torch.hash_tensor(parameter.detach()).view(torch.int64)))
+        for parameter in model.parameters()
+        if parameter.numel()
+    )
