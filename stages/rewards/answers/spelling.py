@@ -32,7 +32,7 @@ _SYNONYMS: _Rules = tuple(
         (r"\\(?:varnothing|empty)(?![a-zA-Z])", r"\\emptyset"),
         (r"\\[bBvV]matrix|\{[bB]matrix\}|\{smallmatrix\}", "{pmatrix}"),
         (r"[(\[]\s*\\begin\{array\}\s*\{[^{}]*\}(.*?)\\end\{array\}\s*[)\]]", r"\\begin{pmatrix}\1\\end{pmatrix}"),
-        (r"(?<=\d)\\[,!;: ]\s*(?=\d{3}(?!\d))", ","),
+        (r"(?<=\d)\\[,!;: ]\s*(?=\d{3}(?!\d))", ""),
         (r"(?<!\\)\\[,;: ]|\\(?:q?quad)(?![a-zA-Z])", " "),
         (r"(?<!\\)\\!", ""),
         (r"\\[lr]angle(?![a-zA-Z])", lambda found: "()"["lr".index(found[0][1])]),
