@@ -1,6 +1,7 @@
 """The command: files in, offending rows and an exit status out. Real graders, files made here."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -218,8 +219,21 @@ DATA = Path(__file__).parents[3].parent / "shared" / "data" / "grading"
 
 
 @pytest.mark.slow
-def test_the_labelled_programs_are_judged_as_expected(capsys, ports_free):
+@pytest.mark.parametrize(
+    "place",
+    ["jail", pytest.param("bubblewrap", marks=pytest.mark.skipif(not shutil.which("bwrap"), reason="no bwrap here"))],
+)
+def test_the_labelled_programs_get_their_verdicts_and_leave_the_host_as_it_was(capsys, monkeypatch, ports_free, place):
+    monkeypatch.setenv("R1_SANDBOX", place)
     path = DATA / "sandbox_programs.jsonl"
+    if not path.exists():
+        pytest.skip(f"{path} is not here")
+    assert command.main(["--no-hostile", str(path)]) == 0, capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_labelled_math_answers_get_their_verdicts(capsys):
+    path = DATA / "math_cases.jsonl"
     if not path.exists():
         pytest.skip(f"{path} is not here")
     assert command.main(["--no-hostile", str(path)]) == 0, capsys.readouterr().out
