@@ -34,7 +34,10 @@ def test_all_references_are_graded_in_one_call(monkeypatch):
 
 
 def test_failed_references_name_the_fault_of_each_row():
-    failed = failed_references([problem("good", "4"), problem("empty", ""), problem("odd", "8 minus 4", "countdown")])
+    failed = failed_references(
+        [problem("good", "4"), problem("empty", ""), problem("odd", "8 minus 4", "countdown"), problem("torn", "x^{2")]
+    )
+    assert "cannot read the reference 'x^{2'" in failed.pop("torn")  # equal to its own text, and to nothing else
     assert set(failed) == {"empty", "odd"}
     assert "states nothing" in failed["empty"]
 

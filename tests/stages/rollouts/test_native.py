@@ -1,5 +1,7 @@
 """The native sampler against transformers' own forward pass and ``generate``."""
 
+import copy
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,9 @@ def policy(tiny_checkpoint: Path):
         for parameter in model.model.layers.parameters():
             if parameter.dim() == 2:
                 parameter.mul_(12)
+        for name, parameter in model.named_parameters():
+            if "norm" in name:  # new ones are all 1: as good as not there
+                parameter.uniform_(0.5, 1.5)
     return model, load_tokenizer(tiny_checkpoint)
 
 
@@ -44,6 +49,20 @@ def test_logprobs_are_those_of_the_models_own_forward_pass(policy):
     model, tokenizer = policy
     prompts = encoded(tokenizer)
     groups = make_sampler(SAMPLED, model, tokenizer).sample(prompts, group_size=3, settings=SAMPLED, seed=5)
+    assert_logprobs_are_the_models(groups, prompts, model)
+
+
+def test_rows_that_go_on_keep_their_own_past_when_others_end(policy):
+    model, tokenizer = policy
+    prompts = encoded(tokenizer)
+    ends_often = copy.deepcopy(tokenizer)
+    drawn = make_sampler(SAMPLED, model, tokenizer).sample(prompts, group_size=16, settings=SAMPLED, seed=5)
+    common = Counter(token for group in drawn for one in group for token in one.tokens[2:]).most_common(1)
+    ends_often.eos_token = tokenizer.convert_ids_to_tokens(common[0][0])
+    settings = SAMPLED.model_copy(update={"batch_prompts": 3, "max_tokens": 80})
+    groups = make_sampler(settings, model, ends_often).sample(prompts, group_size=16, settings=settings, seed=6)
+    lengths = sorted(len(one.tokens) for group in groups for one in group)
+    assert lengths[len(lengths) // 4] < settings.max_tokens == lengths[-1]  # a quarter left the batch on the way
     assert_logprobs_are_the_models(groups, prompts, model)
 
 
