@@ -22,13 +22,14 @@ PROMPTS = ("What is 1 + 2?", "7 + 8?", "What is 9 + 9, and why?")
 def policy(tiny_checkpoint: Path):
     """A random model whose layers outweigh its embeddings: greedy choices are no ties and no repetitions."""
     model = load_policy(tiny_checkpoint).eval()
+    generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for parameter in model.model.layers.parameters():
             if parameter.dim() == 2:
                 parameter.mul_(12)
         for name, parameter in model.named_parameters():
             if "norm" in name:  # new ones are all 1: as good as not there
-                parameter.uniform_(0.5, 1.5)
+                parameter.uniform_(0.5, 1.5, generator=generator)
     return model, load_tokenizer(tiny_checkpoint)
 
 
@@ -57,12 +58,12 @@ def test_rows_that_go_on_keep_their_own_past_when_others_end(policy):
     prompts = encoded(tokenizer)
     ends_often = copy.deepcopy(tokenizer)
     drawn = make_sampler(SAMPLED, model, tokenizer).sample(prompts, group_size=16, settings=SAMPLED, seed=5)
-    common = Counter(token for group in drawn for one in group for token in one.tokens[2:]).most_common(1)
-    ends_often.eos_token = tokenizer.convert_ids_to_tokens(common[0][0])
+    used_by = Counter(token for group in drawn for one in group for token in set(one.tokens[2:]))
+    ends_often.eos_token = tokenizer.convert_ids_to_tokens(used_by.most_common(1)[0][0])
     settings = SAMPLED.model_copy(update={"batch_prompts": 3, "max_tokens": 80})
-    groups = make_sampler(settings, model, ends_often).sample(prompts, group_size=16, settings=settings, seed=6)
-    lengths = sorted(len(one.tokens) for group in groups for one in group)
-    assert lengths[len(lengths) // 4] < settings.max_tokens == lengths[-1]  # a quarter left the batch on the way
+    groups = make_sampler(settings, model, ends_often).sample(prompts, group_size=16, settings=settings, seed=5)
+    lengths = Counter(len(one.tokens) for group in groups for one in group)
+    assert 1 < lengths[settings.max_tokens] < 40  # of 48: some go on to the end, and some left the batch before
     assert_logprobs_are_the_models(groups, prompts, model)
 
 
