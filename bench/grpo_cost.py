@@ -15,16 +15,14 @@ import tempfile
 from pathlib import Path
 
 from bench.grpo_step import one_step, start
+from bench.random_policy import SHAPES, random_policy
 
-MODELS = {"0.9M": (4, 128), "4M": (6, 224), "15M": (8, 384), "60M": (12, 640)}
-"""Name -> layers, width."""
 RANGES: dict[str, list[str]] = {
     "group": ["4", "8", "16", "32", "64", "128"],
     "tokens": ["64", "128", "256", "512", "1024"],
-    "model": list(MODELS),
+    "model": list(SHAPES),
 }
 _PROBLEMS = 4
-_CONTEXT = 2048
 
 
 def main() -> None:
@@ -34,7 +32,7 @@ def main() -> None:
     parser.add_argument("--vary", default=",".join(RANGES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        sizes = {name: _random_policy(Path(folder) / name, *shape) for name, shape in MODELS.items()}
+        sizes = {name: random_policy(name, Path(folder) / name) for name in SHAPES}
         for name in options.vary.split(","):
             print(f"{name:>8} {'cost':>8} {'s a step':>9} {'peak MB':>8} {'growth':>7}")
             before: tuple[float, float] | None = None
@@ -56,34 +54,6 @@ def _measure(settings: dict[str, str], folder: Path, rounds: int) -> tuple[float
     )  # fmt: skip
     taken = [one_step("ours", engine) for _ in range(rounds + 1)][1:]
     return statistics.median(taken), engine.communicate()[0].split()[-1]
-
-
-def _random_policy(path: Path, layers: int, width: int) -> int:
-    """Write a random Qwen3 with the shipped tokenizer to ``path``; returns its number of parameters."""
-    from transformers import Qwen3Config, Qwen3ForCausalLM, set_seed
-
-    from stages.models.checkpoints import load_tokenizer, save_checkpoint
-
-    set_seed(17)
-    tokenizer = load_tokenizer(Path("weights/tiny-base"))
-    model = Qwen3ForCausalLM(
-        Qwen3Config(
-            vocab_size=len(tokenizer),
-            hidden_size=width,
-            intermediate_size=3 * width,
-            num_hidden_layers=layers,
-            num_attention_heads=width // 32,
-            num_key_value_heads=max(1, width // 64),
-            head_dim=32,
-            max_position_embeddings=_CONTEXT,
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
-    )
-    save_checkpoint(model, tokenizer, path)
-    return model.num_parameters()
 
 
 if __name__ == "__main__":

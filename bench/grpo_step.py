@@ -80,34 +80,41 @@ def one_step(name: str, engine: "subprocess.Popen[str]") -> float:
     raise RuntimeError(f"{name} ended with status {engine.wait()}; its messages stand above")
 
 
-class _Turns:
+class Turns:
     """Waits for "go" before each step and reports the step's time after it."""
 
     def __init__(self) -> None:
         self._started = 0.0
 
     def wait(self) -> None:
+        """Until this engine's next turn."""
         sys.stdin.readline()
         self._started = time.monotonic()
 
     def report(self) -> None:
+        """Say that the turn is over, and how long it took."""
         print(f"{_READY}{time.monotonic() - self._started:.4f}", flush=True)
 
 
-def _run_engine(options: argparse.Namespace) -> None:
+def bench_problems(count: int) -> list[Any]:
+    """``count`` problems of the tiny world, the same ones every time."""
     from stages.data.tiny_world.reasoning import make_problems
 
     families = {"countdown": 0.5, "chain": 0.25, "functions": 0.25}
-    counts = {name: max(1, int(share * options.problems * 2)) for name, share in families.items()}
-    problems = make_problems(counts, held=False, chinese=0.4, seed=17)[: options.problems]
-    turns = _Turns()
+    counts = {name: max(1, int(share * count * 2)) for name, share in families.items()}
+    return make_problems(counts, held=False, chinese=0.4, seed=17)[:count]
+
+
+def _run_engine(options: argparse.Namespace) -> None:
+    problems = bench_problems(options.problems)
+    turns = Turns()
     with tempfile.TemporaryDirectory() as folder:
         train = _train_ours if options.engine == "ours" else _train_trl
         train(options, problems, turns, Path(folder))
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
-def _train_ours(options: argparse.Namespace, problems: list[Any], turns: _Turns, folder: Path) -> None:
+def _train_ours(options: argparse.Namespace, problems: list[Any], turns: Turns, folder: Path) -> None:
     import yaml
 
     from stages.evaluation.behaviour import BehaviourSettings
@@ -156,7 +163,7 @@ def _reward(block: Any, options: argparse.Namespace) -> Any:
     return rule_reward(TypeAdapter(RuleMixture).validate_python(block["rewards"]), options.tokens)
 
 
-def _train_trl(options: argparse.Namespace, problems: list[Any], turns: _Turns, folder: Path) -> None:
+def _train_trl(options: argparse.Namespace, problems: list[Any], turns: Turns, folder: Path) -> None:
     import yaml
     from datasets import Dataset
     from transformers import PrinterCallback, TrainerCallback

@@ -10,6 +10,12 @@ from stages.data.traces import Trace
 from stages.run import StageRun
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several processes the whole graph comes first: it takes as long as all others together, beside it."""
+    if config.getoption("numprocesses", None):
+        items.sort(key=lambda item: item.path.name != "test_whole_graph.py")
+
+
 @pytest.fixture(scope="session")
 def addition_traces() -> list[Trace]:
     """The hundred additions of two digits, one trace each."""

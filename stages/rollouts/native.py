@@ -45,6 +45,8 @@ def draw(
 class NativeSampler:
     """Samples from the weights of a Qwen3 model in memory; each call sees the weights as they are then."""
 
+    exact = True
+
     def __init__(self, model: Qwen3ForCausalLM, tokenizer: Any) -> None:
         """Remember the model.
 

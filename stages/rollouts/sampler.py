@@ -49,6 +49,9 @@ class Completion:
 class Sampler(Protocol):
     """Draws completions from a policy."""
 
+    exact: bool
+    """Whether its log-probabilities are those of the policy's own forward pass in fp32, up to rounding."""
+
     def sample(
         self, prompts: list[list[int]], *, group_size: int, settings: SamplingSettings, seed: int
     ) -> list[list[Completion]]:

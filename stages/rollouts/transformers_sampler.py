@@ -14,6 +14,8 @@ from stages.rollouts.sampler import Completion, SamplingSettings
 class TransformersSampler:
     """Samples from a model in memory; each call sees the weights as they are then."""
 
+    exact = True
+
     def __init__(self, model: Any, tokenizer: Any) -> None:
         """Remember the model."""
         self._model, self._tokenizer = model, tokenizer

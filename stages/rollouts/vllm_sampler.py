@@ -48,6 +48,8 @@ class VllmSampler:
 
     _running: ClassVar["VllmSampler | None"] = None
 
+    exact = False
+
     def __init__(self, source: Any, tokenizer: Any) -> None:
         """Remember the model, or the folder of the checkpoint; the engine starts with the first prompt.
 

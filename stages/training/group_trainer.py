@@ -6,33 +6,23 @@ one group sampled together, rows without signal not trained, little padding. The
 the stock trainer (``tests/stages/training/test_grpo.py``).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from statistics import fmean
 from typing import Any
 
 import torch
 from peft import PeftModel
-from trl import GRPOConfig, GRPOTrainer
+from trl import GRPOTrainer
 
 from stages.training.dynamic_sampling import Group
 from stages.training.group_log import OURS
 from stages.training.lora_reference import POLICY, REFERENCE
+from stages.training.micro_batches import length_sorted, logprobs_by_length
 from stages.training.rollout_state import RolloutState
 from stages.training.sampler_mismatch import correction, mismatch_metrics
 
 MakeGroups = Callable[[list[int], int], list[Group]]
 """(places of the problems asked for, training step) -> one group each, of these problems or of others instead."""
-
-ROWS = (
-    "prompt_ids",
-    "prompt_mask",
-    "completion_ids",
-    "completion_mask",
-    "advantages",
-    "old_per_token_logps",
-    "ref_per_token_logps",
-    "sampling_per_token_logps",
-)
 
 TOKEN_MEANS = ("entropy", "kl", "clip_ratio/low_mean", "clip_ratio/high_mean", "clip_ratio/region_mean")
 """TRL's metrics that are means over the tokens of one micro-batch."""
@@ -63,25 +53,6 @@ def rollout(make_groups: MakeGroups, prompts: Sequence[str]) -> Callable[[list[s
     return repeated
 
 
-def length_sorted(batch: dict[str, Any], rows: torch.Tensor, size: int) -> Iterator[dict[str, Any]]:
-    """``rows`` of ``batch`` in micro-batches of at most ``size``, short ones together, padding cut off.
-
-    Prompts are padded on the left, completions on the right.
-    """
-    prompt_lengths, lengths = batch["prompt_mask"].sum(1), batch["completion_mask"].sum(1)
-    order = rows[torch.argsort((prompt_lengths + lengths)[rows], stable=True)]
-    for chosen in order.split(size):
-        # One position is left where all are masked (truncated rows): "the last 0" of a tensor is all of it.
-        prompt, completion = int(prompt_lengths[chosen].max()), max(1, int(lengths[chosen].max()))
-        micro = {name: batch[name][chosen] for name in ROWS if name in batch}
-        for name in micro:
-            if name.startswith("prompt"):
-                micro[name] = micro[name][:, -prompt:]
-            elif name != "advantages":
-                micro[name] = micro[name][:, :completion]
-        yield {**micro, "num_items_in_batch": batch["num_items_in_batch"]}
-
-
 class GroupTrainer(GRPOTrainer):
     """GRPOTrainer whose optimizer step runs over length-sorted micro-batches."""
 
@@ -91,14 +62,23 @@ class GroupTrainer(GRPOTrainer):
     """What the rollout made of them."""
 
     def __init__(
-        self, *args: Any, micro_batch_size: int, sampler_correction: float | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        micro_batch_size: int,
+        sampler_correction: float | None = None,
+        exact_sampler: bool = False,
+        **kwargs: Any,
     ) -> None:
         """As TRL's; ``micro_batch_size`` rows go through the model at a time.
 
         ``sampler_correction`` caps the tokens' importance weights (``sampler_mismatch.py``); None leaves them out.
+        With an ``exact_sampler`` the sampler's log-probabilities are the trainer's up to rounding: where a rollout
+        serves several steps, they are not computed once more. With a correction they are all the same.
         """
         super().__init__(*args, **kwargs)
         self._micro_batch_size, self._cap = micro_batch_size, sampler_correction
+        self._old_is_sampled = exact_sampler and sampler_correction is None and self.args.steps_per_generation > 1
+        self._old_is_next = False
         self._micro: dict[str, Any] | None = None
         self._gaps: list[torch.Tensor] = []
         self.add_callback(RolloutState(self))
@@ -106,6 +86,7 @@ class GroupTrainer(GRPOTrainer):
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """TRL's batch; groups with equal rewards have no advantage, where TRL's fp32 leaves them rounding."""
         self.asked = [row["problem"] for row in inputs[:: self.num_generations]]
+        self._old_is_next = self._old_is_sampled  # TRL's first pass over the new completions
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
         signal = torch.tensor([group.has_signal for group in self.groups], device=batch["advantages"].device)
         batch["advantages"] *= signal.repeat_interleave(self.num_generations)
@@ -121,7 +102,8 @@ class GroupTrainer(GRPOTrainer):
         num_rows = len(batch["advantages"])
         total = torch.zeros((), device=self.accelerator.device)
         rows, tokens = self._rows_with_signal(batch), []
-        for micro in length_sorted(batch, rows, self._micro_batch_size):
+        for _, micro in length_sorted(batch, rows, self._micro_batch_size):
+            micro["num_items_in_batch"] = batch["num_items_in_batch"]
             with self.compute_loss_context_manager():
                 loss = self._compute_loss(model, micro) * self._share(micro, batch, num_rows)
             self.accelerator.backward(loss)
@@ -139,20 +121,46 @@ class GroupTrainer(GRPOTrainer):
             self._micro = None
         return loss
 
-    def _get_per_token_logps_and_entropies(self, *args: Any, **kwargs: Any) -> Any:
-        """TRL's; where it is the forward pass of the loss, no other is needed to compare it with the sampler."""
-        found = super()._get_per_token_logps_and_entropies(*args, **kwargs)
-        if self._micro is not None and "sampling_per_token_logps" in self._micro:
-            self._compare(self._micro, found[0].detach())
-        return found
+    def _get_per_token_logps_and_entropies(
+        self, model: Any, input_ids: torch.Tensor, attention_mask: torch.Tensor, logits_to_keep: int, **kwargs: Any
+    ) -> Any:
+        """TRL's, in the loss compared with the sampler; before it, for old policy and reference, sorted by length."""
+        one_pass = super()._get_per_token_logps_and_entropies
+        if torch.is_grad_enabled():
+            found = one_pass(model, input_ids, attention_mask, logits_to_keep, **kwargs)
+            if self._micro is not None and "sampling_per_token_logps" in self._micro:
+                self._compare(self._micro, found[0].detach())
+            return found
+        if self._old_is_next:
+            self._old_is_next = False
+            return self._sampled_logprobs(logits_to_keep), None, None
+        logprobs = logprobs_by_length(
+            lambda ids, real, width: one_pass(model, ids, real, width)[0],
+            input_ids,
+            attention_mask,
+            logits_to_keep,
+            self._micro_batch_size,
+        )
+        return logprobs, None, None
+
+    def _sampled_logprobs(self, width: int) -> torch.Tensor:
+        """The sampler's log-probabilities of the rollout (B, width), 0 where there is padding."""
+        sampled = [completion.logprobs for group in self.groups for completion in group.completions]
+        rows = [[*logprobs, *[0.0] * (width - len(logprobs))] for logprobs in sampled]
+        return torch.tensor(rows, device=self.accelerator.device)
 
     def _compare(self, micro: dict[str, Any], policy_logprobs: torch.Tensor) -> None:
         """Note the gaps of ``micro``'s tokens; if asked to, weigh its advantages by them, token for token.
 
-        Later steps on one rollout have the trainer's log-probabilities of its first. TRL's own correction multiplies
-        the token's loss, which is the same: the weight is positive.
+        Later steps on one rollout have the trainer's log-probabilities of its first, unless the sampler's stand in for
+        them: then only the first step, when the policy is still the one that sampled, tells the two apart. TRL's own
+        correction multiplies the token's loss, which is the same: the weight is positive.
         """
         trainer_logprobs = micro.get("old_per_token_logps", policy_logprobs)
+        if self._old_is_sampled:
+            if (self._step - 1) % self.args.steps_per_generation:
+                return
+            trainer_logprobs = policy_logprobs
         gaps = (trainer_logprobs - micro["sampling_per_token_logps"]) * micro["completion_mask"]
         self._gaps.append(gaps[micro["completion_mask"].bool()])
         if self._cap is not None:
@@ -216,19 +224,3 @@ def describe_step(trainer: GroupTrainer, problem_ids: Sequence[str]) -> list[dic
             }
         )
     return rows
-
-
-def trl_config(**settings: Any) -> GRPOConfig:
-    """TRL's configuration with the defaults that would be wrong here switched off."""
-    return GRPOConfig(
-        gradient_checkpointing=False,
-        report_to=[],
-        disable_tqdm=True,
-        logging_steps=1,
-        logging_nan_inf_filter=False,
-        save_total_limit=2,
-        use_cpu=not torch.cuda.is_available(),
-        dataloader_pin_memory=torch.cuda.is_available(),
-        optim="adamw_torch_fused",
-        **settings,
-    )

@@ -6,23 +6,26 @@ nothing here knows what is being rewarded.
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.grade import Reason
-from stages.rollouts.sampler import Completion, SamplingSettings, with_opened_thought
+from stages.rollouts.sampler import Completion, Sampler, SamplingSettings, with_opened_thought
 from stages.run import StageRun
 from stages.training.alarms import AlarmWatch
 from stages.training.dynamic_sampling import Group
 from stages.training.grpo_settings import GRPOSettings
 from stages.training.held_out import held_out_probe
 from stages.training.presets import differences
+
+if TYPE_CHECKING:
+    from stages.training.group_trainer import GroupTrainer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,29 +64,20 @@ def train_grpo(
         ValueError: there are too few problems for a step.
         TrainingDivergedError: a step is no longer a number, and that after ``max_rollbacks`` rollbacks.
     """
-    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
-    if len(problems) < settings.problems_per_step * settings.steps_per_rollout:
-        raise ValueError(
-            f"{stage.name}: {len(problems)} problems, but one rollout needs "
-            f"{settings.problems_per_step * settings.steps_per_rollout}; lower problems_per_step or add problems"
-        )
-
-    if settings.preset:
-        other = differences(settings.preset, settings.model_dump())
-        stage.note(f"grpo: preset {settings.preset}" + (f", but {other}" if other else ""))
-
+    _check(settings, len(problems), stage)
     from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
+    from stages.rollouts.generate import make_sampler
     from stages.training.divergence import count_dumps
     from stages.training.group_log import GroupLog, name_group_metrics, steps_with_groups
     from stages.training.group_source import GroupSource
-    from stages.training.group_trainer import GroupTrainer, describe_step, rollout
-    from stages.training.lora import lora_config, merge_lora
-    from stages.training.lora_reference import RefreshReference, add_reference
+    from stages.training.group_trainer import describe_step, rollout
+    from stages.training.lora import merge_lora
     from stages.training.training_run import train_to_end
+    from stages.training.trl_arguments import trl_arguments
 
-    tokenizer = load_tokenizer(policy)
-    model = load_policy(policy)
-    sample = _sampling(settings.sampling, model, tokenizer)
+    tokenizer, model = load_tokenizer(policy), load_policy(policy)
+    sampler = make_sampler(settings.sampling, model, tokenizer)
+    sample = partial(_sample, sampler, tokenizer)
     prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
     source = GroupSource(
         problems,
@@ -104,27 +98,20 @@ def train_grpo(
         log.add(measured | counts)
         return groups
 
-    def rename(logs: Mapping[str, Any]) -> dict[str, float]:
-        return {**name_group_metrics(logs), "rollbacks": count_dumps(work)}
-
-    trainer = GroupTrainer(
-        model=model,
+    trainer = _make_trainer(
+        settings,
+        model,
+        tokenizer,
+        prompts,
         reward_funcs=log.reward,
-        args=_trl_arguments(settings, stage.seed, work),
-        train_dataset=_prompt_rows(prompts),
-        processing_class=tokenizer,
+        args=trl_arguments(settings, stage.seed, work),
         rollout_func=rollout(make_groups, prompts),
-        micro_batch_size=settings.micro_batch_size,
-        sampler_correction=settings.sampler_correction,
-        peft_config=lora_config(settings.lora, "CAUSAL_LM") if settings.lora else None,
+        exact_sampler=sampler.exact and settings.precision == "fp32",
     )
-    if settings.lora and settings.kl_weight and settings.reference_refresh_steps:
-        add_reference(trainer.model)
-        trainer.add_callback(RefreshReference(trainer.model, settings.reference_refresh_steps))
     metrics = train_to_end(
         trainer,
         stage,
-        rename=rename,
+        rename=lambda logs: {**name_group_metrics(logs), "rollbacks": count_dumps(work)},
         describe=lambda _: describe_step(trainer, [problem.id for problem in problems]),
         first_step=first_step,
         max_rollbacks=settings.max_rollbacks,
@@ -134,41 +121,41 @@ def train_grpo(
     return metrics
 
 
-def _trl_arguments(settings: GRPOSettings, seed: int, work: Path) -> Any:
-    """Our words in TRL's: a device batch is one optimizer step, a generation batch one rollout."""
-    from stages.training.group_trainer import trl_config
+def _check(settings: GRPOSettings, num_problems: int, stage: StageRun) -> None:
+    """There are problems enough for a rollout; where the settings leave their preset is said."""
+    wanted = settings.problems_per_step * settings.steps_per_rollout
+    if num_problems < wanted:
+        raise ValueError(
+            f"{stage.name}: {num_problems} problems, but one rollout needs {wanted}; lower problems_per_step or add "
+            "problems"
+        )
+    if settings.preset:
+        other = differences(settings.preset, settings.model_dump())
+        stage.note(f"grpo: preset {settings.preset}" + (f", but {other}" if other else ""))
 
-    return trl_config(
-        output_dir=str(work),
-        seed=seed,
-        max_steps=settings.steps,
-        per_device_train_batch_size=settings.problems_per_step * settings.group_size,
-        gradient_accumulation_steps=1,
-        steps_per_generation=settings.steps_per_rollout,
-        num_generations=settings.group_size,
-        learning_rate=settings.learning_rate,
-        lr_scheduler_type="cosine_with_min_lr",
-        lr_scheduler_kwargs={"min_lr_rate": settings.min_learning_rate_ratio},
-        warmup_steps=settings.warmup_steps,
-        max_grad_norm=settings.max_grad_norm,
-        loss_type=settings.loss,
-        scale_rewards=settings.scale_advantages,
-        epsilon=settings.clip,
-        epsilon_high=settings.clip_high,
-        importance_sampling_level=settings.importance_level,
-        beta=settings.kl_weight,
-        use_bias_correction_kl=False,
-        sync_ref_model=settings.kl_weight > 0 and settings.reference_refresh_steps > 0 and not settings.lora,
-        ref_model_sync_steps=max(1, settings.reference_refresh_steps),
-        ref_model_mixup_alpha=1.0,
-        mask_truncated_completions=settings.mask_truncated,
-        max_completion_length=settings.sampling.max_tokens,
-        temperature=settings.sampling.temperature,
-        top_p=settings.sampling.top_p,
-        bf16=settings.precision == "bf16",
-        save_strategy="steps",
-        save_steps=settings.save_every_steps,
+
+def _make_trainer(
+    settings: GRPOSettings, model: Any, tokenizer: Any, prompts: Sequence[str], **arguments: Any
+) -> "GroupTrainer":
+    """The trainer over ``prompts``, with a reference that is refreshed if it has adapters."""
+    os.environ["TRL_EXPERIMENTAL_SILENCE"] = "1"
+    from stages.training.group_trainer import GroupTrainer
+    from stages.training.lora import lora_config
+    from stages.training.lora_reference import RefreshReference, add_reference
+
+    trainer = GroupTrainer(
+        model=model,
+        train_dataset=_prompt_rows(prompts),
+        processing_class=tokenizer,
+        micro_batch_size=settings.micro_batch_size,
+        sampler_correction=settings.sampler_correction,
+        peft_config=lora_config(settings.lora, "CAUSAL_LM") if settings.lora else None,
+        **arguments,
     )
+    if settings.lora and settings.kl_weight and settings.reference_refresh_steps:
+        add_reference(trainer.model)
+        trainer.add_callback(RefreshReference(trainer.model, settings.reference_refresh_steps))
+    return trainer
 
 
 def _prompt_rows(prompts: Sequence[str]) -> Any:
@@ -178,25 +165,19 @@ def _prompt_rows(prompts: Sequence[str]) -> Any:
     return Dataset.from_dict({"prompt": list(prompts), "problem": list(range(len(prompts)))})
 
 
-Sample = Callable[[list[str], int, SamplingSettings, int], list[list[Completion]]]
-"""(prompts as the model sees them, group size, settings, seed) -> a group a prompt."""
-
-
-def _sampling(settings: SamplingSettings, model: Any, tokenizer: Any) -> Sample:
-    """Groups from the weights in training; the seed is the caller's, so that a resumed run samples the same."""
-    from stages.rollouts.generate import make_sampler
-
-    sampler = make_sampler(settings, model, tokenizer)
-
-    def sample(prompts: list[str], group_size: int, how: SamplingSettings, seed: int) -> list[list[Completion]]:
-        ids = tokenizer(prompts, add_special_tokens=False).input_ids
-        return with_opened_thought(prompts, sampler.sample(ids, group_size=group_size, settings=how, seed=seed))
-
-    return sample
+def _sample(
+    sampler: Sampler, tokenizer: Any, prompts: list[str], group_size: int, settings: SamplingSettings, seed: int
+) -> list[list[Completion]]:
+    """A group a prompt (as the model sees it); the seed is the caller's, so that a resumed run samples the same."""
+    ids = tokenizer(prompts, add_special_tokens=False).input_ids
+    return with_opened_thought(prompts, sampler.sample(ids, group_size=group_size, settings=settings, seed=seed))
 
 
 def _greedy(
-    sample: Sample, settings: SamplingSettings, tokenizer: Any, problems: Sequence[Problem]
+    sample: Callable[..., list[list[Completion]]],
+    settings: SamplingSettings,
+    tokenizer: Any,
+    problems: Sequence[Problem],
 ) -> list[Completion]:
     """The most likely completion of each problem."""
     prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]

@@ -5,17 +5,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from trl import GRPOTrainer
 
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.models.checkpoints import load_policy, load_tokenizer
+from stages.rollouts.native import NativeSampler
 from stages.rollouts.sampler import Completion, SamplingSettings
 from stages.run import StageRun
 from stages.training.alarms import AlarmSettings
-from stages.training.group_trainer import GroupTrainer, length_sorted, trl_config
+from stages.training.group_trainer import GroupTrainer
 from stages.training.grpo import Scored, train_grpo
 from stages.training.grpo_settings import GRPOSettings
 from stages.training.held_out import HeldOutSettings
+from stages.training.micro_batches import length_sorted, logprobs_by_length
+from stages.training.trl_arguments import trl_config
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -124,10 +128,72 @@ def test_micro_batches_hold_every_chosen_row_once_without_needless_padding():
     generator = torch.Generator().manual_seed(0)
     batch = batch_of(range(50), generator)
     # Lengths prompt + completion: 10, 7, 13, 6, 6, 9. Without row 2, two at a time, short ones first.
-    micros = list(length_sorted(batch, torch.tensor([0, 1, 3, 4, 5]), 2))
+    parts = list(length_sorted(batch, torch.tensor([0, 1, 3, 4, 5]), 2))
+    assert [rows.tolist() for rows, _ in parts] == [[3, 4], [1, 5], [0]]
+    micros = [micro for _, micro in parts]
     assert [micro["advantages"].tolist() for micro in micros] == [[2.0, -1.0], [-0.5, -1.5], [1.0]]
     assert [micro["completion_ids"].shape[1] for micro in micros] == [4, 6, 7]
     assert [micro["prompt_ids"].shape[1] for micro in micros] == [5, 5, 3]
+
+
+def test_log_probabilities_by_length_are_those_of_one_pass_over_all_rows(tiny_checkpoint, tmp_path):
+    trainer = make_trainer(tiny_checkpoint, tmp_path, "grpo", micro_batch_size=2)
+    batch = batch_of(trainer.processing_class, torch.Generator().manual_seed(1))
+    ids, real = (torch.cat([batch[f"prompt_{kind}"], batch[f"completion_{kind}"]], 1) for kind in ("ids", "mask"))
+    whole_pass, widths = super(GroupTrainer, trainer)._get_per_token_logps_and_entropies, []
+
+    def logprobs_of(some: torch.Tensor, some_real: torch.Tensor, width: int) -> torch.Tensor:
+        widths.append((len(some), width))
+        return whole_pass(trainer.model, some, some_real, width)[0]
+
+    with torch.no_grad():
+        expected = whole_pass(trainer.model, ids, real, 9)[0] * batch["completion_mask"]
+        found = logprobs_by_length(logprobs_of, ids, real, 9, size=2)
+    # Lengths prompt + completion: 10, 7, 13, 6, 6, 9; completions 7, 2, 9, 1, 4, 6.
+    assert widths == [(2, 4), (2, 6), (2, 9)]
+    assert torch.allclose(found * batch["completion_mask"], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kl_weight", [0.0, 0.1])
+def test_an_exact_sampler_saves_the_pass_over_the_old_policy_and_nothing_else(
+    tiny_checkpoint, stage, tmp_path, monkeypatch, kl_weight
+):
+    settings = SETTINGS.model_copy(update={"steps": 4, "steps_per_rollout": 2, "kl_weight": kl_weight})
+    passes: list[bool] = []
+    whole_pass = GRPOTrainer._get_per_token_logps_and_entropies
+
+    def counted(*args, **kwargs):
+        passes.append(torch.is_grad_enabled())
+        return whole_pass(*args, **kwargs)
+
+    monkeypatch.setattr(GRPOTrainer, "_get_per_token_logps_and_entropies", counted)
+
+    def train(name: str) -> tuple[dict[str, torch.Tensor], int, dict[int, dict[str, float]]]:
+        passes.clear()
+        (stage.work / name).mkdir()
+        (stage.work / "metrics.jsonl").unlink(missing_ok=True)
+        train_grpo(
+            settings,
+            policy=tiny_checkpoint,
+            problems=PROBLEMS,
+            reward=reward_even_start,
+            behaviour=BEHAVIOUR,
+            stage=stage,
+            work=stage.work / name,
+            out=tmp_path / name,
+        )
+        return load_policy(tmp_path / name).state_dict(), passes.count(False), stage.recorded()
+
+    reused, without_gradient, steps = train("exact")
+    monkeypatch.setattr(NativeSampler, "exact", False)
+    computed, with_old, all_steps = train("inexact")
+    # 2 rollouts of 16 rows, at most 3 a pass: 6 passes each, for the reference if there is a KL term, for the old.
+    assert (without_gradient, with_old) == ((0, 12) if kl_weight == 0 else (12, 24))
+    for name, weight in computed.items():
+        assert torch.allclose(reused[name], weight, atol=1e-4), name
+    assert [step for step, row in steps.items() if "mismatch/max" in row] == [1, 3]
+    assert [step for step, row in all_steps.items() if "mismatch/max" in row] == [1, 2, 3, 4]
+    assert all(row["mismatch/max"] < 1e-4 for row in steps.values() if "mismatch/max" in row)
 
 
 def test_rows_without_advantage_are_not_trained_on_unless_there_is_a_kl_term(tiny_checkpoint, tmp_path):

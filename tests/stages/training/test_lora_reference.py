@@ -12,10 +12,11 @@ from stages.models.checkpoints import load_policy, load_tokenizer
 from stages.rollouts.generate import make_sampler
 from stages.run import StageRun
 from stages.training.dynamic_sampling import Group
-from stages.training.group_trainer import GroupTrainer, rollout, trl_config
+from stages.training.group_trainer import GroupTrainer, rollout
 from stages.training.grpo import train_grpo
 from stages.training.lora import LoraSettings, lora_config, merge_lora
 from stages.training.lora_reference import RefreshReference, add_reference
+from stages.training.trl_arguments import trl_config
 from tests.stages.training.test_grpo import BEHAVIOUR, PROBLEMS, SETTINGS, reward_even_start
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -18,9 +18,10 @@ from stages.models.checkpoints import load_policy, load_tokenizer
 from stages.stage0_r1_zero import Config
 from stages.training.dynamic_sampling import Group
 from stages.training.group_trainer import GroupTrainer
-from stages.training.grpo import Scored, _trl_arguments, train_grpo
+from stages.training.grpo import Scored, train_grpo
 from stages.training.grpo_settings import GRPOSettings
 from stages.training.presets import PRESETS, Preset, check_reward_parts, differences, with_preset
+from stages.training.trl_arguments import trl_arguments
 
 TINY = Path(__file__).parents[3] / "profiles" / "tiny.yaml"
 REST = {
@@ -237,7 +238,7 @@ class ByHand:
         self.trainer = GroupTrainer(
             model=load_policy(checkpoint),
             reward_funcs=self._reward,
-            args=_trl_arguments(settings, 0, folder),
+            args=trl_arguments(settings, 0, folder),
             train_dataset=Dataset.from_dict({"prompt": ["a", "b"]}),
             processing_class=tokenizer,
             rollout_func=self._rollout,
@@ -381,7 +382,7 @@ def test_micro_batches_give_the_loss_and_gradient_of_one_batch(tiny_checkpoint, 
     trainer = GroupTrainer(
         model=load_policy(tiny_checkpoint),
         reward_funcs=lambda completions, **_: [0.0] * len(completions),
-        args=_trl_arguments(settings, 0, tmp_path),
+        args=trl_arguments(settings, 0, tmp_path),
         train_dataset=Dataset.from_dict({"prompt": ["a"]}),
         processing_class=load_tokenizer(tiny_checkpoint),
         micro_batch_size=2,
