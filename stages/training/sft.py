@@ -4,9 +4,9 @@ In: a checkpoint and traces. Out: a checkpoint, trained on the tokens of each co
 token; prompts carry no loss. TRL's SFTTrainer does the work (DeepSeek-R1, arXiv:2501.12948v1, sections
 2.3.1, 2.3.3 and 2.4; cosine from 5e-5 to 5e-6, 2-3 epochs).
 
-Where we differ: examples are not packed into full windows but batched by length, each in a row of its
-own, so that no example can attend to another; a trace longer than ``max_tokens`` is dropped, not cut,
-because half a thought teaches never to end.
+Where we differ: examples are not packed into full windows, where one could attend to another, but batched by
+length, each in a row of its own or, ``padding_free``, end to end behind a mask; a trace longer than
+``max_tokens`` is dropped, not cut, because half a thought teaches never to end.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,11 @@ NO_LOSS = -100
 
 
 class SFTSettings(SupervisedSettings):
-    """Block ``sft`` of a stage; every field is a general one of supervised training."""
+    """Block ``sft`` of a stage."""
+
+    padding_free: bool = False
+    """The examples of a micro-batch are one row, each sees only itself: no padding at all. Pays with flash attention on
+    a GPU; without it the cost of attention grows with the square of the whole row."""
 
 
 def encode_trace(tokenizer: "PreTrainedTokenizerBase", trace: Trace) -> dict[str, list[int]]:
@@ -104,6 +108,7 @@ def build_sft_trainer(
             **trainer_arguments(settings, num_examples=len(rows), seed=seed, folder=folder),
             max_length=None,  # too long ones are gone already
             packing=False,
+            padding_free=settings.padding_free,
             shuffle_dataset=False,
         ),
         train_dataset=in_training_order(rows, settings, seed),

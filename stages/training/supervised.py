@@ -67,6 +67,8 @@ class SupervisedSettings(BaseModel):
     """Of the arithmetic; weights and optimizer stay fp32. bf16 pays on GPUs and on CPUs with AMX."""
     gradient_checkpointing: bool
     """Compute activations again in the backward pass: less memory, a quarter slower."""
+    compile: bool = False
+    """``torch.compile``: needs a C++ compiler, a minute to start, and more whenever lengths vary; for long runs."""
     save_every_steps: int = Field(gt=0)
     """Optimizer steps between resumable checkpoints; a killed run loses at most this many."""
     lora: LoraSettings | None = None
@@ -174,6 +176,7 @@ def trainer_arguments(settings: SupervisedSettings, *, num_examples: int, seed: 
         "max_grad_norm": settings.max_grad_norm,
         "bf16": settings.precision == "bf16",
         "gradient_checkpointing": settings.gradient_checkpointing,
+        "torch_compile": settings.compile,
         "use_cpu": not torch.cuda.is_available(),
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": torch.cuda.is_available(),

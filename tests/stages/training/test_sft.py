@@ -3,8 +3,10 @@
 import json
 import math
 import os
+import shutil
 import signal
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,66 @@ def test_only_completion_and_end_token_carry_loss(
     assert trained == {trace.completion + END for trace in traces}
     # Padding is not trained on, although PAD is a token like any other.
     assert bool((batch["labels"][batch["input_ids"] == tokenizer.pad_token_id] == -100).all())
+
+
+def first_gradient(settings: SFTSettings, checkpoint: Path, traces: list[Trace], folder: Path) -> dict[str, Any]:
+    """Loss, gradient and shape of the first step's batch, as the trainer makes and reads it."""
+    tokenizer = load_tokenizer(checkpoint)
+    rows = [encode_trace(tokenizer, trace) for trace in traces]
+    trainer = build_sft_trainer(settings, load_policy(checkpoint), tokenizer, rows, seed=0, folder=folder)
+    batch = trainer._prepare_inputs(next(iter(trainer.get_train_dataloader())))
+    shape = tuple(batch["input_ids"].shape)
+    loss = trainer.compute_loss(trainer.model, batch)
+    loss.backward()
+    with torch.no_grad():
+        seeing_all = trainer.model(input_ids=batch["input_ids"], labels=batch["labels"]).loss
+    return {
+        "loss": loss.item(),
+        "loss_seeing_all": seeing_all.item(),
+        "shape": shape,
+        "gradient": torch.cat([parameter.grad.flatten() for parameter in trainer.model.parameters()]),
+    }
+
+
+def test_without_padding_no_example_sees_another_and_the_gradient_is_the_same(
+    tiny_checkpoint: Path, addition_traces: list[Trace], settings_fields: Fields, tmp_path: Path
+) -> None:
+    settings = SFTSettings(**settings_fields(epochs=1, batch_size=4, micro_batch_size=4))
+    traces = [addition_traces[12], addition_traces[99], addition_traces[0], addition_traces[55]]
+    padded = first_gradient(settings, tiny_checkpoint, traces, tmp_path / "padded")
+    free = settings.model_copy(update={"padding_free": True})
+    unpadded = first_gradient(free, tiny_checkpoint, traces, tmp_path / "free")
+    assert padded["shape"][0] == 4
+    assert unpadded["shape"][0] == 1
+    assert unpadded["shape"][1] < padded["shape"][0] * padded["shape"][1]
+    assert unpadded["loss"] == pytest.approx(padded["loss"], abs=1e-5)
+    assert torch.allclose(unpadded["gradient"], padded["gradient"], atol=1e-5)
+    assert abs(unpadded["loss_seeing_all"] - padded["loss"]) > 1e-4  # what examples that see each other would give
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+def test_a_compiled_run_learns_the_same(
+    tiny_checkpoint: Path, addition_traces: list[Trace], settings_fields: Fields, stage: StageRun, tmp_path: Path
+) -> None:
+    settings = SFTSettings(**settings_fields(epochs=1, batch_size=8, micro_batch_size=8))
+    losses = []
+    for name, compiled in (("eager", False), ("compiled", True)):
+        work = tmp_path / name
+        work.mkdir()
+        run = replace(stage, work=work)
+        train_sft(
+            settings.model_copy(update={"compile": compiled}),
+            init=tiny_checkpoint,
+            traces=[addition_traces[12]] * 16,  # of one length: another one is compiled again
+            stage=run,
+            out=tmp_path / f"{name}_out",
+        )
+        losses.append([row["train/loss"] for row in run.recorded().values()])
+    assert len(losses[0]) == 2
+    assert losses[0] == pytest.approx(losses[1], abs=1e-4)
+    assert losses[0][1] < losses[0][0]
+    assert load_policy(tmp_path / "compiled_out").num_parameters() == load_policy(tiny_checkpoint).num_parameters()
 
 
 def test_what_is_trained_starts_with_what_is_sampled_from(tiny_checkpoint: Path, addition_traces: list[Trace]) -> None:
