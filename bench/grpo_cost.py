@@ -52,7 +52,7 @@ def _measure(settings: dict[str, str], folder: Path, rounds: int) -> tuple[float
          "--problems", str(_PROBLEMS), "--group", settings["group"], "--tokens", settings["tokens"],
          "--rounds", str(rounds), "--varied"]
     )  # fmt: skip
-    taken = [one_step("ours", engine) for _ in range(rounds + 1)][1:]
+    taken = [one_step("ours", engine)[0] for _ in range(rounds + 1)][1:]
     return statistics.median(taken), engine.communicate()[0].split()[-1]
 
 

@@ -5,10 +5,11 @@
 Every engine is a process of its own that waits for its turn and then does one whole step (sampling, rewards, loss,
 gradient, optimizer) on the same problems from the same weights; the learning rate is so small that lengths stay
 those of the first policy. Steps are taken in turn, the first of each is a warm-up, medians are compared. ``stock``
-is TRL with its defaults, ``tuned`` is TRL with bf16 and without gradient checkpointing.
+is TRL with its defaults (but the same loss), ``tuned`` is TRL with bf16 and without gradient checkpointing.
 """
 
 import argparse
+import math
 import os
 import resource
 import statistics
@@ -36,7 +37,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for turn in range(options.rounds + 1):
         for name, engine in engines.items():
-            taken = one_step(name, engine)
+            taken, _ = one_step(name, engine)
             if turn:
                 seconds[name].append(taken)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
@@ -54,6 +55,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--problems", type=int, default=16)
     parser.add_argument("--group", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=128)
+    parser.add_argument("--pool", type=int, help="problems to draw from; as many as a step takes unless given")
+    parser.add_argument("--rate", type=float, default=_TINY_RATE, help="learning rate, constant")
+    parser.add_argument("--seed", type=int, default=17)
     parser.add_argument("--varied", action="store_true", help="reward texts by a checksum: every group has a signal")
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--engine", choices=ENGINES, help="be this engine: for this program's own use")
@@ -65,8 +69,8 @@ def start(command: list[str]) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
-def one_step(name: str, engine: "subprocess.Popen[str]") -> float:
-    """Let ``engine`` do one step; the seconds it took.
+def one_step(name: str, engine: "subprocess.Popen[str]") -> tuple[float, float]:
+    """Let ``engine`` do one step; the seconds it took, and its mean reward (nan where there is none).
 
     Raises:
         RuntimeError: the engine ended instead.
@@ -76,7 +80,8 @@ def one_step(name: str, engine: "subprocess.Popen[str]") -> float:
     engine.stdin.flush()
     for line in engine.stdout:
         if line.startswith(_READY):
-            return float(line.removeprefix(_READY))
+            seconds, reward = line.removeprefix(_READY).split()
+            return float(seconds), float(reward)
     raise RuntimeError(f"{name} ended with status {engine.wait()}; its messages stand above")
 
 
@@ -91,9 +96,9 @@ class Turns:
         sys.stdin.readline()
         self._started = time.monotonic()
 
-    def report(self) -> None:
-        """Say that the turn is over, and how long it took."""
-        print(f"{_READY}{time.monotonic() - self._started:.4f}", flush=True)
+    def report(self, reward: float = math.nan) -> None:
+        """Say that the turn is over, how long it took, and what its ``reward`` was."""
+        print(f"{_READY}{time.monotonic() - self._started:.4f} {reward}", flush=True)
 
 
 def bench_problems(count: int) -> list[Any]:
@@ -106,7 +111,7 @@ def bench_problems(count: int) -> list[Any]:
 
 
 def _run_engine(options: argparse.Namespace) -> None:
-    problems = bench_problems(options.problems)
+    problems = bench_problems(options.pool or options.problems)
     turns = Turns()
     with tempfile.TemporaryDirectory() as folder:
         train = _train_ours if options.engine == "ours" else _train_trl
@@ -126,16 +131,17 @@ def _train_ours(options: argparse.Namespace, problems: list[Any], turns: Turns, 
     sampling = {**block["grpo"]["sampling"], "max_tokens": options.tokens, "batch_prompts": options.problems}
     ours = {"steps": options.rounds + 1, "problems_per_step": options.problems, "group_size": options.group}
     rare = {"save_every_steps": 10_000, "held_out": {"problems": 0, "every_steps": 1}}
-    settings = GRPOSettings(**{**block["grpo"], **ours, **rare, "learning_rate": _TINY_RATE, "sampling": sampling})
+    constant = {"learning_rate": options.rate, "min_learning_rate_ratio": 1.0, "warmup_steps": 0}
+    settings = GRPOSettings(**{**block["grpo"], **ours, **rare, **constant, "sampling": sampling})
 
     class TimedRun(StageRun):
         def log(self, step: int, metrics: Any, total_steps: int | None = None) -> None:
             super().log(step, metrics, total_steps)
-            turns.report()
+            turns.report(metrics["reward/total"])
             if step < options.rounds + 1:
                 turns.wait()
 
-    stage = TimedRun(name="bench", item=None, seed=17, work=folder)
+    stage = TimedRun(name="bench", item=None, seed=options.seed, work=folder)
     turns.wait()
     train_grpo(
         settings,
@@ -185,8 +191,9 @@ def _train_trl(options: argparse.Namespace, problems: list[Any], turns: Turns, f
         def on_step_begin(self, *_: Any, **__: Any) -> None:
             turns.wait()
 
-        def on_step_end(self, *_: Any, **__: Any) -> None:
-            turns.report()
+        def on_log(self, *_: Any, logs: dict[str, float], **__: Any) -> None:
+            if "reward" in logs:
+                turns.report(logs["reward"])
 
     tuned = {"bf16": True, "gradient_checkpointing": False} if options.engine == "tuned" else {}
     parts = max(1, options.problems * options.group // 64)  # 64 completions at a time: more only costs memory
@@ -200,12 +207,14 @@ def _train_trl(options: argparse.Namespace, problems: list[Any], turns: Turns, f
             per_device_train_batch_size=options.problems * options.group // parts,
             gradient_accumulation_steps=parts,
             max_completion_length=options.tokens,
-            learning_rate=_TINY_RATE,
+            learning_rate=options.rate,
+            loss_type="grpo",
+            logging_steps=1,
             lr_scheduler_type="constant",
             save_strategy="no",
             report_to=[],
             disable_tqdm=True,
-            seed=17,
+            seed=options.seed,
             use_cpu=not _has_gpu(),
             **tuned,  # type: ignore[arg-type]
         ),

@@ -65,7 +65,7 @@ def _compare(options: argparse.Namespace, samplers: list[str], model: str, size:
     seconds: dict[str, list[float]] = {name: [] for name in samplers}
     for turn in range(options.rounds + 1):
         for name, engine in engines.items():
-            taken = one_step(name, engine)
+            taken, _ = one_step(name, engine)
             if turn:
                 seconds[name].append(taken)
     rates: dict[str, float] = {}

@@ -41,7 +41,7 @@ def main() -> None:
     seconds: dict[str, list[float]] = {name: [] for name in engines}
     for turn in range(options.rounds + _WARM_UP):
         for name, engine in engines.items():
-            taken = one_step(name, engine)
+            taken, _ = one_step(name, engine)
             if turn >= _WARM_UP:
                 seconds[name].append(taken)
     for name, engine in engines.items():

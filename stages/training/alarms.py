@@ -24,7 +24,7 @@ class AlarmSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     window_steps: int = Field(gt=1)
-    """Steps looked at; no trend is told from fewer."""
+    """Steps with new completions that are looked at; no trend is told from fewer."""
     format_rise: float = Field(gt=0)
     """Format reward up by this much ..."""
     accuracy_rise: float = Field(gt=0)

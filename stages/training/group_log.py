@@ -87,7 +87,7 @@ class GroupLog:
         metrics = self._added | self.metrics(problems, sampled, scored)
         for name, value in (metrics | self._watch.check(step + 1, metrics)).items():
             log_metric(OURS + name, value)
-        if trainer_state.global_step % self._settings.log_group_every_steps == 0:
+        if self._settings.is_due(trainer_state.global_step, self._settings.log_group_every_steps):
             size = self._settings.group_size
             gains = advantages([one.total for one in scored], size, self._settings.scale_advantages)
             self._keep(trainer_state.global_step, problems[0], sampled[:size], scored[:size], gains[:size])

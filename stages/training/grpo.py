@@ -90,7 +90,8 @@ def train_grpo(
     )
     watch = AlarmWatch(settings.alarms, steps_with_groups(stage.recorded()), stage.warn)
     log = GroupLog(problems, behaviour, work / "groups.jsonl", settings, watch, first_step)
-    probe = held_out_probe(settings.held_out, held_out, partial(_greedy, sample, settings.sampling, tokenizer))
+    greedy = partial(_greedy, sample, settings.sampling, tokenizer)
+    probe = held_out_probe(settings.held_out, held_out, greedy, settings.is_due)
 
     def make_groups(asked: list[int], step: int) -> list[Group]:
         measured = probe(first_step + step)

@@ -61,7 +61,7 @@ class GRPOSettings(BaseModel):
     save_every_steps: int = Field(gt=0)
     """Optimizer steps between resumable checkpoints; completions not yet trained on are saved with them."""
     log_group_every_steps: int = Field(gt=0)
-    """One real group is kept for the report every so many steps."""
+    """One real group is kept for the report every so many steps, or at each rollout if that is less often."""
     held_out: HeldOutSettings
     alarms: AlarmSettings
     lora: LoraSettings | None = None
@@ -72,6 +72,10 @@ class GRPOSettings(BaseModel):
     sampler_correction: float | None = Field(default=None, gt=0)
     """Largest weight of a token whose probability sampler and trainer disagree on; null is off, TRL's default is 3."""
     sampling: SamplingSettings
+
+    def is_due(self, step: int, every_steps: int) -> bool:
+        """Whether the rollout at ``step`` (from 0) is the first at or after a multiple of ``every_steps``."""
+        return step % every_steps < self.steps_per_rollout
 
     @model_validator(mode="before")
     @classmethod

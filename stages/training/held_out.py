@@ -25,16 +25,17 @@ class HeldOutSettings(BaseModel):
     problems: int = Field(ge=0)
     """Problems answered each time; 0 is off."""
     every_steps: int = Field(gt=0)
+    """At rollouts only: where they are rarer, at each of them."""
 
 
 def held_out_probe(
-    settings: HeldOutSettings, problems: Sequence[Problem], answer: Answer
+    settings: HeldOutSettings, problems: Sequence[Problem], answer: Answer, is_due: Callable[[int, int], bool]
 ) -> Callable[[int], dict[str, float]]:
-    """A function of the step (from 0): ``held_out/accuracy`` of its weights, or nothing if the step is not asked."""
+    """A function of the step (from 0): ``held_out/accuracy`` of its weights, or nothing if it is not due."""
     chosen = spread(problems, settings.problems)
 
     def probe(step: int) -> dict[str, float]:
-        if not chosen or step % settings.every_steps:
+        if not chosen or not is_due(step, settings.every_steps):
             return {}
         grades = grade_all(chosen, [completion.text for completion in answer(chosen)])
         return {"held_out/accuracy": fmean(grade.score for grade in grades)}

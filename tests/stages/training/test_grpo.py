@@ -196,6 +196,21 @@ def test_an_exact_sampler_saves_the_pass_over_the_old_policy_and_nothing_else(
     assert all(row["mismatch/max"] < 1e-4 for row in steps.values() if "mismatch/max" in row)
 
 
+@pytest.mark.parametrize(
+    ("steps_per_rollout", "every_steps", "due"),
+    [
+        (1, 5, [0, 5, 10, 15]),
+        (4, 8, [0, 8, 16]),
+        (4, 10, [0, 12, 20]),  # 10 itself has no rollout
+        (4, 1, [0, 4, 8, 12, 16, 20]),
+    ],
+)
+def test_what_is_due_every_so_many_steps_happens_at_the_first_rollout_from_then_on(steps_per_rollout, every_steps, due):
+    settings = SETTINGS.model_copy(update={"steps_per_rollout": steps_per_rollout})
+    rollouts = range(0, 16 + steps_per_rollout, steps_per_rollout)
+    assert [step for step in rollouts if settings.is_due(step, every_steps)] == due
+
+
 def test_rows_without_advantage_are_not_trained_on_unless_there_is_a_kl_term(tiny_checkpoint, tmp_path):
     trainer = make_trainer(tiny_checkpoint, tmp_path, "grpo", micro_batch_size=2)
     batch = {"advantages": torch.tensor([0.0, 1.0, 0.0, -1e-5])}

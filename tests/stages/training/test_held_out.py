@@ -17,15 +17,19 @@ def says_two(problems: list[Problem]) -> list[Completion]:
     ]
 
 
+def on_policy(step: int, every_steps: int) -> bool:
+    return step % every_steps == 0
+
+
 def test_accuracy_is_that_of_the_chosen_problems_at_the_chosen_steps():
-    probe = held_out_probe(HeldOutSettings(problems=3, every_steps=5), PROBLEMS, says_two)
+    probe = held_out_probe(HeldOutSettings(problems=3, every_steps=5), PROBLEMS, says_two, on_policy)
     # Problems 0, 2 and 4; the answer 2 is right for one of them
     assert [probe(step) for step in (0, 1, 5)] == [{"held_out/accuracy": 1 / 3}, {}, {"held_out/accuracy": 1 / 3}]
 
 
 def test_no_problems_give_no_metric():
-    assert held_out_probe(HeldOutSettings(problems=0, every_steps=1), PROBLEMS, says_two)(0) == {}
-    assert held_out_probe(HeldOutSettings(problems=3, every_steps=1), [], says_two)(0) == {}
+    assert held_out_probe(HeldOutSettings(problems=0, every_steps=1), PROBLEMS, says_two, on_policy)(0) == {}
+    assert held_out_probe(HeldOutSettings(problems=3, every_steps=1), [], says_two, on_policy)(0) == {}
 
 
 def test_the_chosen_problems_are_spread_over_all():
