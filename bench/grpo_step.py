@@ -122,6 +122,7 @@ def _run_engine(options: argparse.Namespace) -> None:
 def _train_ours(options: argparse.Namespace, problems: list[Any], turns: Turns, folder: Path) -> None:
     import yaml
 
+    from stages.contract.process import keep_freed_memory
     from stages.evaluation.behaviour import BehaviourSettings
     from stages.run import StageRun
     from stages.training.grpo import train_grpo
@@ -141,6 +142,7 @@ def _train_ours(options: argparse.Namespace, problems: list[Any], turns: Turns, 
             if step < options.rounds + 1:
                 turns.wait()
 
+    keep_freed_memory()  # as every stage does
     stage = TimedRun(name="bench", item=None, seed=options.seed, work=folder)
     turns.wait()
     train_grpo(

@@ -79,11 +79,14 @@ def _compare(options: argparse.Namespace, samplers: list[str], model: str, size:
 
 def _be(options: argparse.Namespace) -> None:
     """Answer once a turn; the last line is the number of tokens of all turns but the first, and peak memory in MB."""
+    from stages.contract.process import keep_freed_memory
     from stages.data.chat_format import render_prompt
     from stages.models.checkpoints import load_policy, load_tokenizer
     from stages.rollouts.generate import make_sampler
     from stages.rollouts.sampler import SamplingSettings
 
+    if options.engine == "native":
+        keep_freed_memory()  # as every stage does
     tokenizer = load_tokenizer(options.policy)
     settings = SamplingSettings(
         sampler=options.engine, temperature=1.0, top_p=1.0, max_tokens=options.tokens, batch_prompts=options.problems

@@ -101,10 +101,12 @@ def _rows(options: argparse.Namespace, tokenizer: Any) -> list[dict[str, list[in
 def _ours(options: argparse.Namespace, folder: Path) -> Any:
     import yaml
 
+    from stages.contract.process import keep_freed_memory
     from stages.models.checkpoints import load_policy, load_tokenizer
     from stages.training.sft import SFTSettings, build_sft_trainer
 
     block = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["stage3_general_sft"]["sft"]
+    keep_freed_memory()  # as every stage does
     batch = {"epochs": 1, "batch_size": _BATCH, "micro_batch_size": _BATCH, "save_every_steps": 10_000}
     settings = SFTSettings(**{**block, **batch, **_OURS[options.engine]})
     tokenizer = load_tokenizer(options.policy)

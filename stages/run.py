@@ -91,6 +91,7 @@ def run_as_stage(config_model: type[StageConfig], run: RunFunction, *, checkpoin
             came (status 143). Any other error is the stage's own and passes through.
     """
     process.die_with_parent()
+    process.keep_freed_memory()
     process.no_telemetry()
     stage = run.__globals__["__spec__"].name.removeprefix("stages.")
     try:
