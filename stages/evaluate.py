@@ -10,6 +10,7 @@ same files.
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from stages.evaluation.benchmarks import BENCHMARKS, select_problems
 from stages.evaluation.records import COMPLETIONS_FILE, SCORES_FILE, ScoredCompletion, score_completion, write_records
 from stages.evaluation.statistics import BootstrapSettings
 from stages.evaluation.summary import summarize
+from stages.evaluation.words import words_of
 from stages.rewards.grading import grade_all
 from stages.rewards.sandbox.check import check_sandbox
 from stages.rollouts.generate import generate_groups
@@ -73,7 +75,7 @@ def _ask(config: Config, checkpoint: Path, asked: Sequence[Problem], seed: int) 
 
 
 def _scores(config: Config, records: Sequence[ScoredCompletion], seed: int) -> dict[str, Any]:
-    """The content of scores.json: by benchmark (with ``search`` and ``all``), by source, and the word rates."""
+    """The content of scores.json: by benchmark (with ``search`` and ``all``), by source, and the reflective words."""
     sets = {name: [one for one in records if one.benchmark == name] for name in BENCHMARKS}
     sets["search"] = [one for one in records if one.source in config.behaviour.search_sources]
     sets["all"] = list(records)
@@ -82,12 +84,14 @@ def _scores(config: Config, records: Sequence[ScoredCompletion], seed: int) -> d
     def summaries(parts: dict[str, list[ScoredCompletion]]) -> dict[str, dict[str, float]]:
         return {name: summarize(part, config.behaviour, config.bootstrap, seed) for name, part in parts.items() if part}
 
-    words = mean_behaviour([one.behaviour for one in records], config.behaviour).reflective_words
+    behaviours = [one.behaviour for one in records]
+    facts = words_of(behaviours, [one.score for one in records], config.behaviour)
     return {
         "benchmarks": summaries(sets),
         "sources": summaries(sources),
         "search_sources": list(config.behaviour.search_sources),
-        "reflective_words_per_1000_tokens": words,
+        "reflective_words_per_1000_tokens": mean_behaviour(behaviours, config.behaviour).reflective_words,
+        "reflective_words": [asdict(one) for one in facts],
     }
 
 

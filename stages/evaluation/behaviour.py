@@ -14,7 +14,6 @@ they belong to a corpus and a language.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from statistics import fmean
 from typing import Annotated
 
@@ -22,22 +21,24 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from stages.data.chat_format import split_completion
 from stages.data.problems import Language
+from stages.evaluation.phrases import CLAUSE, count_phrases, own_words
 from stages.rewards.parts.format import format_reward
 from stages.rewards.parts.language import language_share
+from stages.rewards.parts.repetition import repeated_share
 
 REFLECTIVE_WORDS = (
-    "wait",
-    "mistake",
-    "however",
-    "but",
-    "retry",
-    "error",
-    "verify",
-    "wrong",
-    "evaluate",
-    "check",
+    ("wait", "^等等", "等一下"),
+    ("mistake", "弄错", "搞错"),
+    ("however", "然而"),
+    ("but", "但是", "不过"),
+    ("retry", "重试", "再试"),
+    ("error", "错误"),
+    ("verify", "验证"),
+    ("wrong", "错了"),
+    ("evaluate", "评估"),
+    ("check", "检查"),
 )
-"""The paper's ten reflective words."""
+"""The paper's ten reflective words, each with its forms in Chinese (ours; the paper counts the English words)."""
 
 
 def _valid_pattern(pattern: str) -> str:
@@ -53,13 +54,25 @@ def _valid_pattern(pattern: str) -> str:
     return pattern
 
 
+def _not_blank(phrase: str) -> str:
+    """``phrase`` itself.
+
+    Raises:
+        ValueError: it has no letters to be found.
+    """
+    if not phrase.removeprefix(CLAUSE).strip():
+        raise ValueError(f"a phrase is {phrase!r}; expected a word to look for, at most with {CLAUSE} in front of it")
+    return phrase
+
+
 Pattern = Annotated[str, AfterValidator(_valid_pattern)]
+Phrase = Annotated[str, AfterValidator(_not_blank)]
 
 
 class BehaviourSettings(BaseModel):
     """What is looked for; a nested block of the stages that measure behaviour.
 
-    A phrase in Latin letters is found as whole words in any case, any other phrase wherever it occurs.
+    How phrases are found: ``stages/evaluation/phrases.py``.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -68,18 +81,27 @@ class BehaviourSettings(BaseModel):
     """Regular expressions; each match is a try compared with its target and given up: ``4<11 no``."""
     accepted_tries: tuple[Pattern, ...]
     """Regular expressions; each match is a try compared with its target and kept: ``11=11 yes``."""
-    self_checks: tuple[str, ...]
+    self_checks: tuple[Phrase, ...]
     """Phrases of self-verification."""
-    backtracks: tuple[str, ...]
+    backtracks: tuple[Phrase, ...]
     """Phrases of giving a line of thought up."""
-    alternatives: tuple[str, ...]
+    alternatives: tuple[Phrase, ...]
     """Phrases of turning to another approach."""
     search_sources: tuple[str, ...] = ()
     """Problem sources that need a search; reported together as ``search``, where tries are looked for."""
-    reflective_words: tuple[str, ...] = REFLECTIVE_WORDS
-    """Words counted one by one; the paper's ten by default."""
+    reflective_words: tuple[Annotated[tuple[Phrase, ...], Field(min_length=1)], ...] = REFLECTIVE_WORDS
+    """Words counted one by one: each its name, which is looked for too, and its other forms. By default the paper's
+    ten."""
     mixing_threshold: float = Field(default=0.95, gt=0, le=1)
     """A thought with a smaller share of words in the prompt's language mixes languages. Ours; the paper names none."""
+    repetition_ngram: int = Field(default=8, gt=0)
+    """Words and signs in a row that repeat if they stood earlier in the completion. Ours: a step of a search in the
+    tiny world has about so many, so that only a step taken again counts."""
+
+    @property
+    def word_names(self) -> tuple[str, ...]:
+        """The reflective words without their other forms."""
+        return tuple(forms[0].removeprefix(CLAUSE) for forms in self.reflective_words)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +117,8 @@ class Behaviour:
     alternatives: int
     reflective_words: tuple[int, ...]
     """In the order of the settings."""
+    repetition: float
+    """Share of n-grams that stood earlier in the completion, from 0 to below 1."""
     mixes_languages: bool
     format_correct: bool
     truncated: bool
@@ -112,29 +136,33 @@ class MeanBehaviour:
     alternatives: float
     reflective_words: dict[str, float]
     """Each word's occurrences in 1,000 tokens."""
+    repetition: float
     language_mixing: float
     format_correct: float
     truncated: float
 
 
 def measure_behaviour(
-    text: str, *, tokens: int, truncated: bool, language: Language, settings: BehaviourSettings
+    text: str, *, prompt: str, tokens: int, truncated: bool, language: Language, settings: BehaviourSettings
 ) -> Behaviour:
     """The counts of one completion; an empty text has none.
 
-    Tries and phrases are counted in the whole completion, not in the thought alone: the base model
-    and R1-Zero early in training search outside of any tags. Languages are looked for in the thought, closed or
-    not; a completion without one mixes none (as a *reward*, language consistency pays 0 for that).
+    Tries, phrases and words are looked for outside of the thought too: the base model and R1-Zero early in training
+    search without any tags. Phrases and words only in what the completion says for itself (``own_words``). Languages
+    are looked for in the thought, closed or not; a completion without one mixes none (as a *reward*, language
+    consistency pays 0 for that).
     """
+    said = own_words(text, prompt)
     rejected = _count_patterns(text, settings.rejected_tries)
     return Behaviour(
         tokens=tokens,
         tries=rejected + _count_patterns(text, settings.accepted_tries),
         rejected_tries=rejected,
-        self_checks=count_phrases(text, settings.self_checks),
-        backtracks=count_phrases(text, settings.backtracks),
-        alternatives=count_phrases(text, settings.alternatives),
-        reflective_words=tuple(count_phrases(text, (word,)) for word in settings.reflective_words),
+        self_checks=count_phrases(said, settings.self_checks),
+        backtracks=count_phrases(said, settings.backtracks),
+        alternatives=count_phrases(said, settings.alternatives),
+        reflective_words=tuple(count_phrases(said, forms) for forms in settings.reflective_words),
+        repetition=repeated_share(text, settings.repetition_ngram),
         mixes_languages=language_share(split_completion(text).thought, language) < settings.mixing_threshold,
         format_correct=format_reward(text) == 1.0,
         truncated=truncated,
@@ -159,30 +187,13 @@ def mean_behaviour(behaviours: Sequence[Behaviour], settings: BehaviourSettings)
         self_checks=fmean(one.self_checks for one in behaviours),
         backtracks=fmean(one.backtracks for one in behaviours),
         alternatives=fmean(one.alternatives for one in behaviours),
-        reflective_words={
-            word: 1000 * total / tokens for word, total in zip(settings.reflective_words, totals, strict=True)
-        },
+        reflective_words={word: 1000 * total / tokens for word, total in zip(settings.word_names, totals, strict=True)},
+        repetition=fmean(one.repetition for one in behaviours),
         language_mixing=fmean(one.mixes_languages for one in behaviours),
         format_correct=fmean(one.format_correct for one in behaviours),
         truncated=fmean(one.truncated for one in behaviours),
     )
 
 
-def count_phrases(text: str, phrases: Sequence[str]) -> int:
-    """How often the phrases occur in ``text``, each place counted once for the longest phrase that starts there."""
-    return len(_phrase_pattern(tuple(phrases)).findall(text)) if phrases else 0
-
-
 def _count_patterns(text: str, patterns: Sequence[str]) -> int:
     return sum(1 for pattern in patterns for _ in re.finditer(pattern, text))
-
-
-@lru_cache(maxsize=256)
-def _phrase_pattern(phrases: tuple[str, ...]) -> re.Pattern[str]:
-    """One expression for all phrases; Latin ones only as whole words ('wait' is not in 'waiter')."""
-    # longest first, so that 'let me check' is not counted as 'check' when both are listed
-    ordered = sorted(phrases, key=len, reverse=True)
-    # not \b: Chinese characters are word characters too, and 'wait' stands directly beside them in mixed text
-    whole = r"(?<![A-Za-z]){}(?![A-Za-z])"
-    parts = [whole.format(re.escape(phrase)) if phrase.isascii() else re.escape(phrase) for phrase in ordered]
-    return re.compile("|".join(parts), re.IGNORECASE)

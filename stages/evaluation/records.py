@@ -53,6 +53,7 @@ def score_completion(
         reason=grade.reason.value,
         behaviour=measure_behaviour(
             completion.text,
+            prompt=problem.prompt,
             tokens=len(completion.tokens),
             truncated=completion.truncated,
             language=problem.language,

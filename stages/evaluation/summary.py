@@ -22,7 +22,8 @@ def summarize(
 
     ``unreadable`` is the share with an answer that cannot be read, ``no_answer`` without one,
     ``timeout`` whose grading took too long. ``consensus`` (cons@k) is there only if some problems
-    have answers that can be counted.
+    have answers that can be counted, ``mean_tokens_right`` and ``mean_tokens_wrong`` if some completions are.
+    ``reflective_words`` is in 1,000 tokens.
 
     Raises:
         ValueError: there are no records.
@@ -49,16 +50,28 @@ def summarize(
         "format": mean.format_correct,
         "language_mixing": mean.language_mixing,
         "mean_tokens": mean.tokens,
+        **_tokens_by_score(records),
         "tries": mean.tries,
         "rejected_tries": mean.rejected_tries,
         "self_checks": mean.self_checks,
         "backtracks": mean.backtracks,
         "alternatives": mean.alternatives,
+        "reflective_words": sum(mean.reflective_words.values()),
+        "repetition": mean.repetition,
         "truncated": mean.truncated,
         "unreadable": fmean(one.reason == "unreadable_answer" for one in records),
         "no_answer": fmean(one.reason == "no_answer" for one in records),
         "timeout": fmean(one.reason == "timeout" for one in records),
     }
+
+
+def _tokens_by_score(records: Sequence[ScoredCompletion]) -> dict[str, float]:
+    """Mean length of the right and of the wrong completions; one without any is left out."""
+    lengths = {
+        "mean_tokens_right": [one.behaviour.tokens for one in records if one.score == 1.0],
+        "mean_tokens_wrong": [one.behaviour.tokens for one in records if one.score != 1.0],
+    }
+    return {name: fmean(tokens) for name, tokens in lengths.items() if tokens}
 
 
 def _solved(group: Sequence[ScoredCompletion]) -> float:

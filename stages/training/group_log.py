@@ -1,7 +1,7 @@
 """What a GRPO run tells about its groups: metrics of every step, and some groups in full.
 
 In: the groups of each rollout with their rewards. Out: ``reward/*``, ``grade/*``, ``completion/*``,
-``behaviour/*``, ``group/*`` and ``alarm/*`` metrics, and ``groups.jsonl`` for the report. Metrics
+``behaviour/*``, ``word*/*``, ``group/*`` and ``alarm/*`` metrics, and ``groups.jsonl`` for the report. Metrics
 only, never rewards.
 """
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import Behaviour, BehaviourSettings, mean_behaviour, measure_behaviour
+from stages.evaluation.words import RATE, word_metrics, words_of
 from stages.rewards.grade import Reason
 from stages.rollouts.sampler import Completion
 from stages.training.dynamic_sampling import EQUAL
@@ -102,10 +103,10 @@ class GroupLog:
         for name in sorted(parts):
             found[f"reward/{name}"] = fmean(one.parts[name] for one in scored if name in one.parts)
         lengths = [len(completion.tokens) for completion in sampled]
-        right = [one.parts.get("accuracy", 0.0) >= 1 for one in scored]
+        right = [one.parts["accuracy"] >= 1 if "accuracy" in one.parts else None for one in scored]
         found["completion/mean_tokens"] = fmean(lengths)
-        for name, wanted in (("right", True), ("wrong", False)):
-            chosen = [length for length, is_right in zip(lengths, right, strict=True) if is_right == wanted]
+        for name, wanted in (("right", True), ("wrong", False)):  # what nothing verifies is neither
+            chosen = [length for length, is_right in zip(lengths, right, strict=True) if is_right is wanted]
             if chosen:
                 found[f"completion/mean_tokens_{name}"] = fmean(chosen)
         verified = [one.reason for one in scored if one.reason is not None]
@@ -113,7 +114,7 @@ class GroupLog:
             found[f"grade/{reason}"] = verified.count(reason) / len(verified)
         found["group/zero_variance"] = self._zero_variance([one.total for one in scored])
         found["completion/truncated"] = fmean(completion.truncated for completion in sampled)
-        return found | self._behaviours(problems, sampled)
+        return found | self._behaviours(problems, sampled, scored)
 
     def _zero_variance(self, totals: Sequence[float]) -> float:
         """Share of groups whose rewards are all equal. Ours: TRL compares in fp32 and finds none."""
@@ -121,32 +122,54 @@ class GroupLog:
         groups = [totals[first : first + size] for first in range(0, len(totals), size)]
         return fmean(max(group) - min(group) < EQUAL for group in groups)
 
-    def _behaviours(self, problems: Sequence[Problem], sampled: Sequence[Completion]) -> dict[str, float]:
-        measured: list[Behaviour] = [
-            measure_behaviour(
-                completion.text,
-                tokens=len(completion.tokens),
-                truncated=completion.truncated,
-                language=problem.language,
-                settings=self._behaviour,
-            )
-            for problem, completion in zip(problems, sampled, strict=True)
-        ]
+    def _behaviours(
+        self, problems: Sequence[Problem], sampled: Sequence[Completion], scored: Sequence["Scored"]
+    ) -> dict[str, float]:
+        measured = [self._measure(*one) for one in zip(problems, sampled, strict=True)]
         mean = mean_behaviour(measured, self._behaviour)
         found = {
+            "behaviour/tries": mean.tries,
             "behaviour/rejected_tries": mean.rejected_tries,
             "behaviour/self_checks": mean.self_checks,
+            "behaviour/backtracks": mean.backtracks,
+            "behaviour/alternatives": mean.alternatives,
+            "behaviour/reflective_words": sum(mean.reflective_words.values()),
+            "behaviour/repetition": mean.repetition,
             "behaviour/language_mixing": mean.language_mixing,
+            "behaviour/format": mean.format_correct,
         }
+        found |= {RATE + word: rate for word, rate in mean.reflective_words.items()}
+        verified = [
+            (one, score.parts["accuracy"])
+            for one, score in zip(measured, scored, strict=True)
+            if "accuracy" in score.parts
+        ]
+        facts = words_of([one for one, _ in verified], [accuracy for _, accuracy in verified], self._behaviour)
+        return found | word_metrics(facts) | self._search(problems, measured)
+
+    def _measure(self, problem: Problem, completion: Completion) -> Behaviour:
+        return measure_behaviour(
+            completion.text,
+            prompt=problem.prompt,
+            tokens=len(completion.tokens),
+            truncated=completion.truncated,
+            language=problem.language,
+            settings=self._behaviour,
+        )
+
+    def _search(self, problems: Sequence[Problem], measured: Sequence[Behaviour]) -> dict[str, float]:
+        """The means over problems that need a search; nothing without any."""
         search = [
-            (one, completion)
-            for one, problem, completion in zip(measured, problems, sampled, strict=True)
+            one
+            for one, problem in zip(measured, problems, strict=True)
             if problem.source in self._behaviour.search_sources
         ]
-        if search:
-            found["search/rejected_tries"] = fmean(one.rejected_tries for one, _ in search)
-            found["search/mean_tokens"] = fmean(len(completion.tokens) for _, completion in search)
-        return found
+        if not search:
+            return {}
+        return {
+            "search/rejected_tries": fmean(one.rejected_tries for one in search),
+            "search/mean_tokens": fmean(one.tokens for one in search),
+        }
 
     def _keep(
         self,

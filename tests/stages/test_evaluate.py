@@ -86,6 +86,7 @@ def test_scores_by_hand(folders: tuple[Path, Path]) -> None:
     assert metrics["math/pass_at_k"] == 1.0
     # (20 + 21 + 22 + 23) / 4
     assert metrics["math/mean_tokens"] == 21.5
+    assert (metrics["math/mean_tokens_right"], metrics["math/mean_tokens_wrong"]) == (21, 22)  # 20, 22 and 21, 23
     assert metrics["search/rejected_tries"] == 1.0
     assert metrics["math/format"] == 1.0
     assert "code/accuracy" not in metrics
@@ -100,6 +101,8 @@ def test_completions_are_kept_with_what_the_report_needs(folders: tuple[Path, Pa
     scores = json.loads((folders[1] / "scores.json").read_text(encoding="utf-8"))
     assert scores["sources"]["ordering"]["accuracy"] == 0.5
     assert scores["search_sources"] == ["countdown"]
+    nobody_waits = {"share": 0.0, "accuracy_with": None, "accuracy_without": 0.5, "first_step": None}
+    assert scores["reflective_words"][0] == {"word": "wait"} | nobody_waits
 
 
 def test_same_seed_writes_the_same_bytes(folders: tuple[Path, Path]) -> None:

@@ -19,6 +19,14 @@ def reward(graded: Graded, *, ngram: int) -> float:
     """
     if ngram < 1:
         raise ValueError(f"rewards.repetition.ngram is {ngram}; allowed: 1 and more")
-    pieces = _PIECE.findall(graded.completion)
-    grams = [tuple(pieces[start : start + ngram]) for start in range(len(pieces) - ngram + 1)]
-    return len(set(grams)) / len(grams) - 1.0 if grams else 0.0
+    return -repeated_share(graded.completion, ngram)
+
+
+def repeated_share(text: str, ngram: int) -> float:
+    """The share of ``ngram`` pieces in a row that stood earlier in ``text``; 0.0 if it has fewer pieces."""
+    pieces = _PIECE.findall(text)
+    total = len(pieces) - ngram + 1
+    if total < 1:
+        return 0.0
+    different = set(zip(*(pieces[start:] for start in range(ngram)), strict=False))  # the shortest ends them all
+    return 1.0 - len(different) / total

@@ -60,6 +60,27 @@ def test_lengths_and_tries_are_told_apart_by_being_right_and_by_source():
     assert found["search/rejected_tries"] == 1.5  # 2 and 1
 
 
+def test_behaviour_and_words_of_a_rollout_by_hand():
+    completions = [completion("<think>wait, no but wait</think><answer>2</answer>", 30), completion("but no", 10)]
+    found = metrics([problem("chain")] * 2, completions, [scored(1, accuracy=1.0), scored(0, accuracy=0.0)])
+    assert found["behaviour/format"] == 0.5
+    assert found["behaviour/rejected_tries"] == found["behaviour/tries"] == 1
+    # in 40 tokens wait twice and but twice: 50 in 1,000 each
+    assert found["word/wait"] == found["word/but"] == 50 and found["word/check"] == 0
+    assert found["behaviour/reflective_words"] == 100
+    assert (found["word_share/wait"], found["word_accuracy/wait"]) == (0.5, 1.0)
+    assert (found["word_share/but"], found["word_accuracy/but"]) == (1.0, 0.5)
+    assert "word_share/check" not in found
+
+
+def test_what_nothing_verifies_is_neither_right_nor_wrong():
+    completions = [completion("wait", 4), completion("", 8), completion("wait", 100), completion("wait", 100)]
+    scores = [scored(1, accuracy=1.0), scored(0, accuracy=0.0), scored(0.4, helpful=0.4), scored(0.6, helpful=0.6)]
+    found = metrics([problem("chain")] * 4, completions, scores)
+    assert (found["completion/mean_tokens_right"], found["completion/mean_tokens_wrong"]) == (4, 8)
+    assert (found["word_share/wait"], found["word_accuracy/wait"]) == (0.5, 1.0)  # of the two that were verified
+
+
 def test_a_mean_over_no_completion_is_left_out():
     found = metrics([problem("chain")] * 2, [completion("", 3)] * 2, [scored(1, accuracy=1.0)] * 2)
     assert "completion/mean_tokens_wrong" not in found and "search/mean_tokens" not in found
