@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm ready up down status deploy demo test test-vllm check check-rewards profile report clean
+.PHONY: help setup setup-vllm ready up down status deploy demo watch test test-vllm check check-rewards profile report clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -64,6 +64,9 @@ deploy: up  ## tell Prefect the flows and their parameters
 
 demo: ready deploy  ## the whole pipeline on this machine, from nothing to the report
 	@$(RUN) tasks.watch r1-pipeline/full
+
+watch: setup  ## look on while stages are at work: curves, alarms, completions; needs no server
+	@$(RUN) tasks.live
 
 test: check  ## checks, then all tests, with one run of the whole graph on the smoke profile
 	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -1,7 +1,8 @@
 """What one run of a stage has logged so far, and how fast it goes.
 
 In: metrics of one step after the other. Out: the lines of ``metrics.jsonl``, the same numbers for
-tracking (with the seconds a step takes, which are kept out of the file), and one line for people.
+tracking (with the seconds a step takes, which are kept out of the file), one line for people, and ``progress.json``
+beside the file: how far the run is and its pace, for who looks on (``tasks/live.py``).
 """
 
 import time
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.contract.metrics import append_step, cut_back
+from stages.contract.publish import write_json
 
+PROGRESS_FILE = "progress.json"
 SHOWN_METRICS = 6
 """A longer progress line wraps on a terminal."""
 _PACE_STEPS = 20
@@ -43,6 +46,8 @@ class Progress:
         self.seen |= new
         append_step(path, step, metrics)
         seconds = self._step_seconds(step)
+        now = {"step": step, "total_steps": total_steps, "step_seconds": seconds}
+        write_json(path.with_name(PROGRESS_FILE), now)
         self.on_metrics(step, metrics if seconds is None else {**metrics, "system/step_seconds": seconds})
         return progress_line(step, metrics, total_steps, seconds)
 

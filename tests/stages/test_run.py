@@ -131,6 +131,8 @@ def test_a_line_torn_by_a_kill_is_dropped_on_resume(toy: "ToyRepository") -> Non
     toy.set_params(SLOW_PARAMS)
     toy.kill_at("step 5/8", signal.SIGKILL)
     (curves,) = toy.root.glob("work/*/*/metrics.jsonl")
+    pace = json.loads((curves.parent / "progress.json").read_text())  # what `make watch` shows
+    assert (pace["step"] >= 5, pace["total_steps"], pace["step_seconds"] > 0) == (True, 8, True)
     with curves.open("a") as file:
         file.write('{"step": 6, "rew')
     status, output = toy.run()
