@@ -81,10 +81,13 @@ class StageRun:
         logger.warning(text)
 
 
-def run_as_stage(config_model: type[StageConfig], run: RunFunction, *, checkpoint: str | None = None) -> None:
+def run_as_stage(
+    config_model: type[StageConfig], run: RunFunction, *, checkpoint: str | None = None, may_miss_inputs: bool = False
+) -> None:
     """Run ``run`` as this process's stage and publish what it made.
 
-    ``checkpoint`` is the paper's name of a stage's output model (``{item}`` in it is filled in).
+    ``checkpoint`` is the paper's name of a stage's output model (``{item}`` in it is filled in). With
+    ``may_miss_inputs`` the stage also runs on what there is, and says itself what is missing (DVC still wants all).
 
     Raises:
         SystemExit: the parameters, arguments or inputs are wrong (a message, status 1), or SIGTERM
@@ -95,7 +98,7 @@ def run_as_stage(config_model: type[StageConfig], run: RunFunction, *, checkpoin
     process.no_telemetry()
     stage = run.__globals__["__spec__"].name.removeprefix("stages.")
     try:
-        plan = make_plan(stage, config_model, run, checkpoint, sys.argv[1:])
+        plan = make_plan(stage, config_model, run, checkpoint, sys.argv[1:], may_miss_inputs)
         process.log_to_stdout(plan.record.name)
         with process.only_runner(WORK_FOLDER / plan.record.name):
             _execute(plan, run)

@@ -39,9 +39,14 @@ class Plan:
 
 
 def make_plan(
-    stage: str, config_model: type[StageConfig], run: RunFunction, checkpoint: str | None, command_line: Sequence[str]
+    stage: str,
+    config_model: type[StageConfig],
+    run: RunFunction,
+    checkpoint: str | None,
+    command_line: Sequence[str],
+    may_miss_inputs: bool = False,
 ) -> Plan:
-    """The plan of one run of ``stage``.
+    """The plan of one run of ``stage``; an input that may be missing, and is, has no record.
 
     Raises:
         ParamsError: ``params.yaml`` is wrong.
@@ -52,11 +57,13 @@ def make_plan(
     seed, sandbox = load_seed(params), load_sandbox(params)
     config = stage_config(config_model, stage, params)
     arguments = read_arguments(stage, run, command_line, params)
-    _check_inputs(arguments.inputs)
+    if not may_miss_inputs:
+        _check_inputs(arguments.inputs)
     code = read_code(f"stages.{stage}", Path(run.__globals__["__file__"]).resolve().parents[1])
     inputs = {
         name: InputRecord(path=path.as_posix(), md5=dvc_md5(path), is_checkpoint=(path / "config.json").is_file())
         for name, path in arguments.inputs.items()
+        if path.exists()
     }
     settings = config.model_dump(mode="json")
     commit, dirty = git_state()
