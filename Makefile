@@ -94,7 +94,7 @@ profile:  ## make profile P=smoke: choose the parameters of the next run
 
 report:  ## where the report is
 	@test -f artifacts/report/report.html && echo "file://$(abspath artifacts/report/report.html)" \
-	  || { echo "no report yet. Run: make demo"; exit 2; }
+	  || { echo "no report yet. Run: make demo (or python -m stages.report, for what a stopped run has left)"; exit 2; }
 
 clean: down  ## remove work folders, logs and the servers' data; artifacts, DVC's cache and dvc.lock stay
 	rm -rf work .services .prefect mlflow.db mlartifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -15,6 +15,8 @@ from typing import Any
 import plotly.graph_objects as go
 
 from stages.evaluation.statistics import Estimate
+from stages.reporting.evaluations import Evaluation
+from stages.reporting.limits import rounded, thin
 
 Column = Sequence[float | None]
 """One value a step; None where nothing was logged."""
@@ -32,7 +34,7 @@ class Panel:
 PANELS = (
     Panel(
         title="Accuracy",
-        metrics={"reward/accuracy": "training problems", "eval/accuracy": "problems not trained on"},
+        metrics={"reward/accuracy": "training problems", "held_out/accuracy": "problems not trained on"},
         is_share=True,
     ),
     Panel(
@@ -101,9 +103,28 @@ def read_curves(path: Path) -> Curves:
     return Curves(steps=steps, columns=columns)
 
 
-def draw_panels(curves: Curves, smoothing: int) -> list[Plot]:
-    """One plot a panel, in the order of ``PANELS``."""
-    return [_draw(panel, curves, smoothing) for panel in PANELS]
+def draw_panels(curves: Curves, smoothing: int, points: int) -> list[Plot]:
+    """One plot a panel, in the order of ``PANELS``, with at most ``points`` points a line."""
+    return [_draw(panel, curves, smoothing, points) for panel in PANELS]
+
+
+def draw_accuracies(
+    evaluations: Mapping[str, Evaluation], labels: Sequence[str], benchmarks: Sequence[str]
+) -> list[Plot]:
+    """Accuracy by checkpoint, one plot a benchmark."""
+
+    def estimate(label: str, benchmark: str) -> Estimate | None:
+        scores = evaluations[label].benchmarks.get(benchmark) if label in evaluations else None
+        if scores is None:
+            return None
+        return Estimate(
+            value=scores["accuracy"],
+            low=scores["accuracy_low"],
+            high=scores["accuracy_high"],
+            num_problems=int(scores["num_problems"]),
+        )
+
+    return [draw_estimates(name, {label: estimate(label, name) for label in labels}) for name in benchmarks]
 
 
 def draw_estimates(title: str, estimates: Mapping[str, Estimate | None]) -> Plot:
@@ -148,11 +169,11 @@ def ends(curves: Curves, name: str) -> tuple[float, float] | None:
     return fmean(values[:count]), fmean(values[-count:])
 
 
-def _draw(panel: Panel, curves: Curves, smoothing: int) -> Plot:
+def _draw(panel: Panel, curves: Curves, smoothing: int, points: int) -> Plot:
     figure = go.Figure()
     drawn = [name for name in panel.metrics if curves.logged(name)]
     for name in drawn:
-        _add_metric(figure, panel, curves, name, smoothing)
+        _add_metric(figure, panel, curves, name, smoothing, points)
     figure.update_yaxes(rangemode="tozero", ticksuffix=" %" if panel.is_share else "")
     figure.update_xaxes(title="step")
     return Plot(
@@ -162,22 +183,25 @@ def _draw(panel: Panel, curves: Curves, smoothing: int) -> Plot:
     )
 
 
-def _add_metric(figure: go.Figure, panel: Panel, curves: Curves, name: str, smoothing: int) -> None:
+def _add_metric(figure: go.Figure, panel: Panel, curves: Curves, name: str, smoothing: int, points: int) -> None:
     """A pale line of the values and a strong one of their running mean; points where few steps are logged."""
     scale = 100 if panel.is_share else 1
-    points = [
-        (step, value) for step, value in zip(curves.steps, curves.columns[name], strict=True) if value is not None
+    logged = [
+        (step, scale * value)
+        for step, value in zip(curves.steps, curves.columns[name], strict=True)
+        if value is not None
     ]
-    steps, values = [step for step, _ in points], [scale * value for _, value in points]
     colour = {"colour": list(panel.metrics).index(name)}
-    if 2 * len(values) < len(curves.steps):
+    smooth = running_mean([value for _, value in logged], smoothing)
+    steps = thin([step for step, _ in logged], points)
+    values, means = ([rounded(value) for value in thin(line, points)] for line in ([y for _, y in logged], smooth))
+    if 2 * len(logged) < len(curves.steps):
         figure.add_scatter(x=steps, y=values, name=panel.metrics[name], mode="lines+markers", meta=colour)
         return
     figure.add_scatter(
         x=steps, y=values, mode="lines", opacity=0.3, line={"width": 1}, meta=colour, showlegend=False, hoverinfo="skip"
     )
-    smooth = running_mean(values, smoothing)
-    figure.add_scatter(x=steps, y=smooth, name=panel.metrics[name], mode="lines", line={"width": 2}, meta=colour)
+    figure.add_scatter(x=steps, y=means, name=panel.metrics[name], mode="lines", line={"width": 2}, meta=colour)
 
 
 def _finish(figure: go.Figure, legend: bool) -> dict[str, Any]:

@@ -6,23 +6,36 @@ In: a folder with one finished evaluation a checkpoint label. Out: records, scor
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from stages.evaluation.records import COMPLETIONS_FILE, SCORES_FILE, ScoredCompletion, read_records
 
+PROVENANCE_FILE = "provenance.json"
+PHRASE_KINDS = ("self_checks", "backtracks", "alternatives")
+"""Lists of phrases among the parameters of an evaluation (``BehaviourSettings``)."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Evaluation:
     """One evaluated checkpoint."""
 
     label: str
-    records: Sequence[ScoredCompletion]
+    completions: Path
+    """Its scored completions, a line each."""
+    phrases: Sequence[str]
+    """What its behaviour was measured by: reflective words and phrases of checking, going back, trying another way."""
     benchmarks: Mapping[str, Mapping[str, float]]
     """The summary of each benchmark that had problems, of ``search`` and of ``all``."""
     reflective_words: Mapping[str, float]
     """Occurrences of each word in 1,000 tokens."""
     search_sources: Sequence[str]
+
+    @cached_property
+    def records(self) -> Sequence[ScoredCompletion]:
+        """All completions, read when they are first asked for: only the compared checkpoints' are."""
+        return read_records(self.completions)
 
     def of(self, benchmark: str) -> list[ScoredCompletion]:
         """The records of ``benchmark``, of the sources under ``search``, or all of them; empty if there are none."""
@@ -34,17 +47,8 @@ class Evaluation:
 
 
 def read_evaluations(folder: Path, labels: Sequence[str]) -> dict[str, Evaluation]:
-    """The evaluations under ``folder`` whose label is in ``labels``, in that order; a missing one is left out.
-
-    Raises:
-        FileNotFoundError: not one of them is there.
-    """
-    found = {label: _read(folder / label) for label in labels if (folder / label / SCORES_FILE).is_file()}
-    if not found:
-        raise FileNotFoundError(
-            f"{folder}: no evaluation of {list(labels)} (each is a folder with {SCORES_FILE}); run the evaluate stage"
-        )
-    return found
+    """The evaluations under ``folder`` whose label is in ``labels``, in that order; a missing one is left out."""
+    return {label: _read(folder / label) for label in labels if (folder / label / SCORES_FILE).is_file()}
 
 
 def read_json(path: Path) -> Any:
@@ -63,8 +67,16 @@ def _read(folder: Path) -> Evaluation:
     scores = read_json(folder / SCORES_FILE)
     return Evaluation(
         label=folder.name,
-        records=read_records(folder / COMPLETIONS_FILE),
+        completions=folder / COMPLETIONS_FILE,
+        phrases=_phrases(folder / PROVENANCE_FILE, list(scores["reflective_words_per_1000_tokens"])),
         benchmarks=scores["benchmarks"],
         reflective_words=scores["reflective_words_per_1000_tokens"],
         search_sources=scores["search_sources"],
     )
+
+
+def _phrases(provenance: Path, words: Sequence[str]) -> list[str]:
+    """The counted words, and the phrases in the parameters of the evaluation where those are known."""
+    params = read_json(provenance).get("params", {}) if provenance.is_file() else {}
+    settings = params.get("behaviour", {})
+    return [*words, *(phrase for kind in PHRASE_KINDS for phrase in settings.get(kind, ()))]

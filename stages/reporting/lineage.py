@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from stages.reporting.evaluations import read_json
+from stages.reporting.evaluations import PROVENANCE_FILE, read_json
 
-PROVENANCE_FILE = "provenance.json"
 SHARED_COLUMNS = ("domain", "source", "language")
 """Columns of problems and traces whose shares are reported."""
+NO_DATA = ("groups.jsonl", "quarantine.jsonl")
+"""Files beside the data that no stage learns from; the page shows them elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +95,7 @@ def _artifact(path: str, md5: str, provenance: Mapping[str, Any] | None) -> Arti
         seed=provenance["seed"],
         params=provenance["params"],
         inputs=tuple(entry["path"] for entry in provenance["inputs"].values()),
-        files=tuple(_count_rows(file) for file in sorted(Path(path).glob("*.jsonl"))),
+        files=tuple(_count_rows(file) for file in sorted(Path(path).glob("*.jsonl")) if file.name not in NO_DATA),
     )
 
 

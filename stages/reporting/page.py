@@ -1,7 +1,8 @@
 """The report page: everything in one HTML file that needs no network.
 
 In: the parts of the report. Out: HTML text. Every text that a model or a user wrote is escaped by
-the template engine; a content policy in the page forbids loading anything.
+the template engine, or stands in the page's one JSON, which no text can close and which the scripts
+put on the page as text only; a content policy in the page forbids loading anything.
 """
 
 import json
@@ -17,32 +18,31 @@ from plotly.offline import get_plotlyjs
 from stages.reporting.claims import ClaimRow
 from stages.reporting.curves import Plot
 from stages.reporting.graph_figure import GraphFigure
+from stages.reporting.health import Health
+from stages.reporting.limits import as_json
 from stages.reporting.lineage import Artifact
-from stages.reporting.samples import SampledProblem
+from stages.reporting.rl_runs import RLRun
+from stages.reporting.routes import Route
+from stages.reporting.samples import Samples
 from stages.reporting.tables import Table
 from stages.reporting.targets import TargetRow
 
-TEMPLATE = "report.html.j2"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSection:
-    """The curves of one training stage."""
-
-    title: str
-    note: str
-    plots: Sequence[Plot]
-    changes: Sequence[tuple[str, str]]
-    """Metric -> its mean over the first and the last tenth of the steps."""
+HERE = Path(__file__).parent
+TEMPLATE, STYLE = "report.html.j2", "report.css"
+SCRIPTS = ("report.js", "groups.js", "evolution.js", "samples.js")
+"""In the order in which they run; the first has what the others use."""
+ACCURACY = "accuracy"
+"""Prefix of the accuracy plots' names, as a run's title is that of its curves'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All parts of the report, in the order of the page."""
+    """All parts of the report."""
 
     seed: int
     k: str
     num_problems: int
+    """0 if nothing was evaluated."""
     confidence: float
     claims: Sequence[ClaimRow]
     targets: Sequence[TargetRow]
@@ -51,23 +51,57 @@ class Report:
     differences: Table
     behaviour: Table
     words: Table
-    training: Sequence[TrainingSection]
+    training: Sequence[RLRun]
+    phrases: Sequence[str]
+    """Reflective words and phrases that the page marks in completions."""
+    samples: Samples
+    side_by_side: Sequence[str]
+    health: Health
+    routes: Sequence[Route]
     graph: GraphFigure
     artifacts: Sequence[Artifact]
-    samples: Sequence[SampledProblem]
 
 
 def render_page(report: Report) -> str:
     """The page as HTML."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(HERE),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters["flatten"] = flatten
-    return environment.get_template(TEMPLATE).render(report=report, plotly=Markup(get_plotlyjs()))
+    return environment.get_template(TEMPLATE).render(
+        report=report,
+        style=_own_file(STYLE),
+        plotly=Markup(get_plotlyjs()),
+        data=Markup(as_json(page_data(report))),
+        scripts=[_own_file(name) for name in SCRIPTS],
+    )
+
+
+def page_data(report: Report) -> dict[str, Any]:
+    """What the page's scripts read: figures by name, the RL runs, the held-out completions."""
+    plots = {f"{ACCURACY}/{plot.title}": plot.figure for plot in report.stage_plots}
+    plots |= {f"{run.title}/{plot.title}": plot.figure for run in report.training for plot in run.plots if plot.figure}
+    return {
+        "plots": plots,
+        "phrases": report.phrases,
+        "runs": [
+            {"title": run.title, "evolution": run.evolution, "groups": run.groups.rows} for run in report.training
+        ],
+        "samples": {
+            "checkpoints": report.samples.checkpoints,
+            "chosen": [label for label in report.side_by_side if label in report.samples.checkpoints],
+            "problems": report.samples.problems,
+        },
+    }
+
+
+def _own_file(name: str) -> Markup:
+    """A style or script beside the template, to be inlined as it is."""
+    return Markup((HERE / name).read_text(encoding="utf-8"))
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -19,8 +19,12 @@ from stages.evaluation.behaviour import BehaviourSettings, mean_behaviour
 from stages.evaluation.records import ScoredCompletion, score_completion, write_records
 from stages.evaluation.statistics import BootstrapSettings
 from stages.evaluation.summary import summarize
+from stages.report import Config, run
+from stages.reporting.limits import PageLimits
+from stages.reporting.targets import TargetSettings
 from stages.rewards.grading import Grade, Reason
 from stages.rollouts.sampler import Completion
+from stages.run import StageRun
 
 BEHAVIOUR = BehaviourSettings(
     rejected_tries=(r"[<>]-?\d+ no\b",),
@@ -167,13 +171,14 @@ STAGES: Mapping[str, tuple[str | None, Mapping[str, str]]] = {
 
 
 def write_curves(path: Path, steps: int = 60) -> None:
-    """Curves with an empty column (eval/accuracy, mostly) and without entropy."""
+    """Curves with an empty column (held_out/accuracy, mostly) and without entropy."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         names = ["reward/accuracy", "reward/format", "reward/total", "behaviour/rejected_tries"]
         names += ["completion/mean_tokens", "completion/mean_tokens_right", "completion/mean_tokens_wrong"]
-        names += ["eval/accuracy", "kl", "grad_norm"]
+        names += ["held_out/accuracy", "kl", "grad_norm", "rollbacks", "grade/timeout"]
+        names += ["alarm/format_without_accuracy", "alarm/rewards_equal"]
         writer.writerow(["step", *names])
         for step in range(1, steps + 1):
             done, wiggle = step / steps, (step * 37 % 11 - 5) / 100
@@ -190,8 +195,89 @@ def write_curves(path: Path, steps: int = 60) -> None:
                     accuracy - 0.02 if step % 20 == 0 else "",
                     0.02 * done,
                     0.4 + wiggle,
+                    1 if step > 40 else 0,
+                    0.3 if step == 7 else 0,
+                    float(step in (20, 21)),
+                    0.0,
                 ]
             )
+
+
+def made_up_group(step: int, place: int) -> dict[str, Any]:
+    """A group of four: two right, two wrong, one of them truncated. The prompt comes back every second group."""
+    rewards = [1.1, 1.0, 0.1, 0.0]
+    mean = 0.55  # 2.2 / 4
+    texts = [
+        f"<think>wait, 5+6=11. step {step}</think><answer>5+6</answer>",
+        "5+6=11 </script><script>document.title='broken out'</script>",
+        "<think>检查</think><answer>5+8</answer>",
+        "waiter, another way ...",
+    ]
+    return {
+        "step": step,
+        "problem_id": f"countdown-{place % 2}",
+        "prompt": f"Make 1{place % 2} from 5 6 8. <b>",
+        "reward_mean": mean,
+        "reward_std": 0.5,
+        "completions": [
+            {
+                "text": text,
+                "tokens": 10 + at,
+                "truncated": at == 3,
+                "reward": reward,
+                "advantage": (reward - mean) / 0.5,
+                "parts": {"accuracy": float(at < 2), "format": float(at in (0, 2))},
+            }
+            for at, (text, reward) in enumerate(zip(texts, rewards, strict=True))
+        ],
+    }
+
+
+def write_groups(path: Path, steps: tuple[int, ...] = (0, 10, 20, 30, 40, 50)) -> None:
+    """Groups as an RL stage leaves them."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [json.dumps(made_up_group(step, place), ensure_ascii=False) for place, step in enumerate(steps)]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+CONFIG = Config(
+    checkpoints=tuple(LEVELS),
+    side_by_side=("base", "R1-Zero", "R1"),
+    smoothing_steps=9,
+    limits=PageLimits(samples_bytes=2_000_000, groups_bytes=100_000, text_characters=2_000, curve_points=200),
+    bootstrap=BOOTSTRAP,
+    targets=TargetSettings(
+        base_math_low=0.1,
+        base_math_high=0.3,
+        r1_zero_math=0.75,
+        growth=1.5,
+        r1_format=0.95,
+        r1_language_mixing=0.02,
+        distillation_gain=0.3,
+    ),
+)
+
+
+def write_report(root: Path, name: str = "out") -> tuple[dict[str, float], str]:
+    """The report of the run in ``root``: its metrics and its page."""
+    out = root / name
+    out.mkdir()
+    artifacts, metrics = root / "artifacts", root / "metrics"
+    counts = run(
+        CONFIG,
+        StageRun(name="report", item=None, seed=0, work=root / "work"),
+        evaluations=artifacts / "evaluate",
+        r1_zero_curves=metrics / "stage0_r1_zero.csv",
+        reasoning_curves=metrics / "stage2_reasoning_rl.csv",
+        general_curves=metrics / "stage4_general_rl.csv",
+        r1_zero_groups=artifacts / "stage0_r1_zero" / "groups.jsonl",
+        reasoning_groups=artifacts / "stage2_reasoning_rl" / "groups.jsonl",
+        general_groups=artifacts / "stage4_general_rl" / "groups.jsonl",
+        problem_counts=metrics / "stage0_problems.json",
+        quarantine=artifacts / "stage0_problems" / "quarantine.jsonl",
+        out=out,
+    )
+    return counts, (out / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -207,7 +293,19 @@ def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_evaluation(root / "artifacts" / "evaluate" / label, level, made_by[label])
     for name in ("stage0_r1_zero", "stage2_reasoning_rl", "stage4_general_rl"):
         write_curves(root / "metrics" / f"{name}.csv")
+        write_groups(root / "artifacts" / name / "groups.jsonl")
+    counts = {"problems/bad": 2, "problems/contaminated": 3, "problems/too_easy": 0, "problems/train": 90}
+    (root / "metrics" / "stage0_problems.json").write_text(json.dumps(counts), encoding="utf-8")
+    quarantined = [{"where": f"mine.jsonl:{row}", "reason": "no answer"} for row in (4, 9)]
+    lines = "".join(json.dumps(one) + "\n" for one in quarantined)
+    (root / "artifacts" / "stage0_problems" / "quarantine.jsonl").write_text(lines, encoding="utf-8")
     return root
+
+
+@pytest.fixture(scope="session")
+def report_of() -> Callable[..., tuple[dict[str, float], str]]:
+    """``write_report``, for tests that make one."""
+    return write_report
 
 
 @pytest.fixture

@@ -13,30 +13,39 @@ def curves_file(tmp_path: Path, text: str) -> Path:
 
 
 def test_empty_cells_are_gaps_not_zeros(tmp_path: Path) -> None:
-    curves = read_curves(curves_file(tmp_path, "step,reward/accuracy,eval/accuracy\n1,0.5,\n2,0.6,0.4\n"))
-    assert curves.columns["eval/accuracy"] == [None, 0.4]
+    curves = read_curves(curves_file(tmp_path, "step,reward/accuracy,held_out/accuracy\n1,0.5,\n2,0.6,0.4\n"))
+    assert curves.columns["held_out/accuracy"] == [None, 0.4]
     assert curves.steps == [1, 2]
 
 
 def test_panel_names_what_was_not_logged_and_has_no_figure_without_anything(tmp_path: Path) -> None:
-    curves = read_curves(curves_file(tmp_path, "step,reward/accuracy,eval/accuracy\n1,0.5,\n2,0.6,\n"))
-    plots = {plot.title: plot for plot in draw_panels(curves, smoothing=1)}
+    curves = read_curves(curves_file(tmp_path, "step,reward/accuracy,held_out/accuracy\n1,0.5,\n2,0.6,\n"))
+    plots = {plot.title: plot for plot in draw_panels(curves, smoothing=1, points=100)}
     assert plots["Accuracy"].figure is not None
-    assert plots["Accuracy"].not_logged == ["eval/accuracy"]
+    assert plots["Accuracy"].not_logged == ["held_out/accuracy"]
     assert plots["Entropy, nats a token"].figure is None
 
 
 def test_shares_are_drawn_in_percent(tmp_path: Path) -> None:
     curves = read_curves(curves_file(tmp_path, "step,reward/accuracy\n1,0.5\n2,0.75\n"))
-    figure = next(plot.figure for plot in draw_panels(curves, smoothing=1) if plot.title == "Accuracy")
+    figure = next(plot.figure for plot in draw_panels(curves, smoothing=1, points=100) if plot.title == "Accuracy")
     assert figure is not None
     assert list(figure["data"][-1]["y"]) == [50.0, 75.0]
 
 
+def test_long_curve_is_drawn_with_as_many_points_as_allowed_its_ends_among_them(tmp_path: Path) -> None:
+    rows = "".join(f"{step},0.5\n" for step in range(1, 1001))
+    curves = read_curves(curves_file(tmp_path, "step,reward/accuracy\n" + rows))
+    figure = draw_panels(curves, smoothing=1, points=5)[0].figure
+    assert figure is not None
+    # the places nearest to 0, 249.75, 499.5, 749.25 and 999
+    assert list(figure["data"][-1]["x"]) == [1, 251, 501, 750, 1000]
+
+
 def test_metric_logged_in_few_steps_is_drawn_as_points_at_its_steps(tmp_path: Path) -> None:
     rows = "".join(f"{step},0.5,{0.4 if step == 5 else ''}\n" for step in range(1, 11))
-    curves = read_curves(curves_file(tmp_path, "step,reward/accuracy,eval/accuracy\n" + rows))
-    figure = next(plot.figure for plot in draw_panels(curves, smoothing=1) if plot.title == "Accuracy")
+    curves = read_curves(curves_file(tmp_path, "step,reward/accuracy,held_out/accuracy\n" + rows))
+    figure = next(plot.figure for plot in draw_panels(curves, smoothing=1, points=100) if plot.title == "Accuracy")
     assert figure is not None
     assert (list(figure["data"][-1]["x"]), figure["data"][-1]["mode"]) == ([5], "lines+markers")
 

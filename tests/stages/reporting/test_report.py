@@ -1,48 +1,20 @@
+import json
+import os
 import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
-from stages.evaluation.statistics import BootstrapSettings
-from stages.report import Config, run
-from stages.reporting.evaluations import read_evaluations
+import pytest
+
+from stages.reporting.limits import as_json
 from stages.reporting.page import flatten
-from stages.reporting.samples import sample_problems
-from stages.reporting.targets import TargetSettings
-from stages.run import StageRun
 
-LABELS = ("base", "R1-Zero", "Dev1", "Dev2", "Dev3", "R1", "student-small", "R1-Distill-small")
-CONFIG = Config(
-    checkpoints=LABELS,
-    side_by_side=("base", "R1-Zero", "R1"),
-    samples_per_source=1,
-    smoothing_steps=9,
-    bootstrap=BootstrapSettings(resamples=400, confidence=0.95),
-    targets=TargetSettings(
-        base_math_low=0.1,
-        base_math_high=0.3,
-        r1_zero_math=0.75,
-        growth=1.5,
-        r1_format=0.95,
-        r1_language_mixing=0.02,
-        distillation_gain=0.3,
-    ),
-)
-
-
-def write_report(root: Path, name: str = "out") -> tuple[dict[str, float], str]:
-    out = root / name
-    out.mkdir()
-    metrics = run(
-        CONFIG,
-        StageRun(name="report", item=None, seed=0, work=root / "work"),
-        evaluations=root / "artifacts" / "evaluate",
-        r1_zero_curves=root / "metrics" / "stage0_r1_zero.csv",
-        reasoning_curves=root / "metrics" / "stage2_reasoning_rl.csv",
-        general_curves=root / "metrics" / "stage4_general_rl.csv",
-        out=out,
-    )
-    return metrics, (out / "report.html").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[3]
+WriteReport = Callable[..., tuple[dict[str, float], str]]
 
 
 class Loads(HTMLParser):
@@ -59,8 +31,10 @@ class Loads(HTMLParser):
         self.fetched += [value or "" for name, value in attrs if name == "href" and not (value or "").startswith("#")]
 
 
-def test_report_is_one_file_under_10_mb_that_fetches_nothing(make_run: Callable[..., Path]) -> None:
-    _, page = write_report(make_run())
+def test_report_is_one_file_under_10_mb_that_fetches_nothing(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    _, page = report_of(make_run())
     page_loads = Loads()
     page_loads.feed(page)
     assert page_loads.fetched == []
@@ -68,47 +42,151 @@ def test_report_is_one_file_under_10_mb_that_fetches_nothing(make_run: Callable[
     assert len(page.encode()) < 10_000_000
 
 
-def test_text_of_a_model_or_a_problem_is_never_markup(make_run: Callable[..., Path]) -> None:
-    _, page = write_report(make_run())
-    # the made-up completions hold <script>alert(..)</script> and the prompts <b>..</b>
+class DataOfThePage(HTMLParser):
+    """The page's one JSON, as a browser would cut it out."""
+
+    text, inside = "", False
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = ("id", "report-data") in attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data if self.inside else ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = False
+
+
+def data_of(page: str) -> dict:
+    found = DataOfThePage()
+    found.feed(page)
+    return json.loads(found.text)
+
+
+def test_text_that_closes_a_script_does_not_close_the_page_s_data() -> None:
+    hostile = "</script><!-- <script> \u2028 &lt; ]]>"
+    assert "<" not in as_json([hostile])
+    assert json.loads(as_json([hostile])) == [hostile]
+    # JavaScript has no word for it in JSON
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        as_json(float("nan"))
+
+
+def test_text_of_a_model_or_a_problem_is_never_markup(make_run: Callable[..., Path], report_of: WriteReport) -> None:
+    _, page = report_of(make_run())
+    data = data_of(page)
+    # the made-up completions hold <script>alert(..)</script>, one of each group </script>, and the prompts <b>..</b>
+    assert data["runs"][0]["groups"][0]["completions"][1]["text"].endswith("</script>")
+    assert data["samples"]["problems"][0]["prompt"] == "Make 10 from 5 6 8, each once. <b>countdown</b>"
     assert "<script>alert" not in page
-    assert "&lt;script&gt;alert(" in page
+    assert "<script>document.title" not in page
     assert "<b>countdown" not in page
-    assert "&lt;b&gt;countdown&lt;/b&gt;" in page
 
 
-def test_counts_of_the_report_are_those_of_its_table(make_run: Callable[..., Path]) -> None:
-    metrics, page = write_report(make_run())
+def test_curves_the_slider_and_the_groups_count_steps_alike(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    _, page = report_of(make_run())
+    run = data_of(page)["runs"][0]
+    # 60 steps are logged, from 1; the group of update 0 led to step 1
+    assert (run["evolution"]["first"], run["evolution"]["last"]) == (1, 60)
+    assert [group["step"] for group in run["groups"]] == [1, 11, 21, 31, 41, 51]
+    held_out = next(tile for tile in run["evolution"]["tiles"] if tile["title"] == "Accuracy, problems not trained on")
+    assert [step for step, _ in held_out["points"]] == [20, 40, 60]
+
+
+def test_an_interrupted_run_has_a_report_that_names_what_is_missing(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    root = make_run(("base", "R1-Zero"))
+    (root / "metrics" / "stage4_general_rl.csv").unlink()
+    (root / "metrics" / "stage0_problems.json").unlink()
+    (root / "artifacts" / "stage2_reasoning_rl" / "groups.jsonl").unlink()
+    _, page = report_of(root)
+    missing = page[page.index("This report is not complete") : page.index('<section id="phenomena">')]
+    for file in ("stage4_general_rl.csv", "stage0_problems.json", "stage2_reasoning_rl/groups.jsonl"):
+        assert f"{file} is not there" in missing
+    assert "Dev1 was not evaluated" in missing
+    assert "stage0_r1_zero.csv" not in missing
+    assert data_of(page)["runs"][2]["evolution"] is None
+
+
+def test_a_run_without_any_evaluation_shows_its_training(make_run: Callable[..., Path], report_of: WriteReport) -> None:
+    root = make_run()
+    shutil.rmtree(root / "artifacts" / "evaluate")
+    metrics, page = report_of(root)
+    assert "No checkpoint has been evaluated yet" in page
+    assert metrics["phenomena/not_measured"] == 17
+    assert len(data_of(page)["runs"][0]["groups"]) == 6
+
+
+def test_a_run_that_has_left_nothing_has_a_report_of_what_is_missing(tmp_path: Path, report_of: WriteReport) -> None:
+    _, page = report_of(tmp_path)
+    # 8 checkpoints, 3 curves, 3 logs of groups, counts and quarantine of the problems
+    assert page.count("was not evaluated</li>") == 8
+    assert page.count(" is not there</li>") == 8
+
+
+def test_by_hand_a_report_is_made_where_nothing_has_been_run(tmp_path: Path) -> None:
+    for name in ("dvc.yaml", "params.yaml"):
+        shutil.copy(ROOT / name, tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-m", "stages.report"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "R1_TRACKING": "off"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "metrics/stage0_r1_zero.csv is not there" in done.stdout
+    provenance = json.loads((tmp_path / "artifacts" / "report" / "provenance.json").read_text(encoding="utf-8"))
+    assert provenance["inputs"] == {}
+    assert (tmp_path / "artifacts" / "report" / "report.html").is_file()
+
+
+def test_report_says_what_rang_what_was_dropped_and_what_went_back(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    _, page = report_of(make_run())
+    health = page[page.index('<section id="health">') : page.index('<section id="lineage">')]
+    assert "format without accuracy</strong> in R1-Zero, at 2 of 60 steps, first at 20, last at 21" in health
+    assert "rewards equal" not in health
+    # 0.3 in one of 60 steps: 0.5 % on average
+    assert "<td>R1-Zero, training</td><td>0.5 % (step 7: 30.0 %)</td><td>–</td><td>–</td>" in health
+    assert "<td>2</td><td>quarantined: no answer</td>" in health
+    assert "<td>R1-Zero</td><td>1</td>" in health
+    # nothing to clean in the made-up R1-Zero
+    assert "Cold start cleans the format" in health
+
+
+def test_counts_of_the_report_are_those_of_its_table(make_run: Callable[..., Path], report_of: WriteReport) -> None:
+    metrics, page = report_of(make_run())
     assert metrics["phenomena/appeared"] == page.count("✓ yes") - metrics["targets/met"]
     # 17 of the paper's and one student
     assert sum(count for name, count in metrics.items() if name.startswith("phenomena/")) == 18
     assert metrics["targets/met"] == 7
 
 
-def test_same_inputs_give_the_same_bytes(make_run: Callable[..., Path]) -> None:
+def test_same_inputs_give_the_same_bytes(make_run: Callable[..., Path], report_of: WriteReport) -> None:
     root = make_run()
-    assert write_report(root, "one") == write_report(root, "two")
+    assert report_of(root, "one") == report_of(root, "two")
 
 
-def test_report_of_two_checkpoints_says_what_was_not_measured(make_run: Callable[..., Path]) -> None:
-    metrics, page = write_report(make_run(("base", "R1-Zero")))
+def test_report_of_two_checkpoints_says_what_was_not_measured(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    metrics, page = report_of(make_run(("base", "R1-Zero")))
     # only the six comparisons of base and R1-Zero remain
     assert metrics["phenomena/not_measured"] == 11
     assert "not evaluated: Dev1" in page
+    assert "Dev1 was not evaluated" in page
 
 
-def test_metrics_that_were_not_logged_are_named(make_run: Callable[..., Path]) -> None:
-    _, page = write_report(make_run())
+def test_metrics_that_were_not_logged_are_named(make_run: Callable[..., Path], report_of: WriteReport) -> None:
+    _, page = report_of(make_run())
     assert "not logged: completion/entropy" in page
     assert re.search(r"not logged: reward/language\b", page)
-
-
-def test_samples_are_the_first_problem_of_each_source_and_the_first_completion(make_run: Callable[..., Path]) -> None:
-    found = read_evaluations(make_run(("base", "R1")) / "artifacts" / "evaluate", LABELS)
-    samples = sample_problems(found, ("base", "R1-Zero", "R1"), per_source=1)
-    assert [one.problem.problem_id for one in samples] == ["countdown-0", "competition-0", "constraints-0", "harmful-0"]
-    assert samples[0].completions["R1-Zero"] is None
-    assert samples[0].completions["R1"] == found["R1"].records[0]
 
 
 def test_nested_parameters_become_dotted_names() -> None:
