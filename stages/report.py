@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import Field
 
 from stages.config import StageConfig
+from stages.evaluation.behaviour import REFLECTIVE_WORDS
 from stages.evaluation.statistics import BootstrapSettings
 from stages.reporting.claims import ClaimRow, check_claims
 from stages.reporting.curves import draw_accuracies
@@ -21,7 +22,7 @@ from stages.reporting.evaluations import Evaluation, read_evaluations
 from stages.reporting.graph_figure import draw_graph
 from stages.reporting.health import check_health, read_dropped
 from stages.reporting.limits import PageLimits
-from stages.reporting.lineage import read_lineage
+from stages.reporting.lineage import Artifact, MixedRunsError, read_lineage
 from stages.reporting.page import Report, render_page
 from stages.reporting.rl_runs import RLRun, read_rl_run
 from stages.reporting.routes import tell_apart
@@ -76,27 +77,35 @@ def run(
     missing = [f"{label} was not evaluated" for label in config.checkpoints if label not in found]
     missing += [f"{path} is not there" for path in (problem_counts, quarantine) if not path.is_file()]
     missing += [line for one in training for line in one.missing]
+    artifacts, mixed = _lineage([evaluations / label for label in found])
+    missing += mixed
     for line in missing:
-        stage.note(f"{line}: shown as not measured")
-    report = _assemble(
-        config, stage.seed, evaluations, found, training, missing, read_dropped(problem_counts, quarantine)
-    )
+        stage.note(f"missing in the report: {line}")
+    dropped = read_dropped(problem_counts, quarantine)
+    report = _assemble(config, stage.seed, found, training, artifacts, missing, dropped)
     (out / REPORT_FILE).write_text(render_page(report), encoding="utf-8")
     return _counts(report.claims, report.targets)
+
+
+def _lineage(evaluations: Sequence[Path]) -> tuple[dict[str, Artifact], list[str]]:
+    """The lineage, and nothing else; or none, and why the evaluations do not belong together."""
+    try:
+        return read_lineage(evaluations), []
+    except MixedRunsError as error:
+        return {}, [f"lineage: {error}; until then the comparisons are of different runs"]
 
 
 def _assemble(
     config: Config,
     seed: int,
-    folder: Path,
     found: Mapping[str, Evaluation],
     training: Sequence[RLRun],
+    artifacts: Mapping[str, Artifact],
     missing: Sequence[str],
     dropped: Sequence[tuple[str, str]],
 ) -> Report:
     claims, targets = check_claims(found, config.bootstrap, seed), check_targets(found, config.targets)
     curves = {one.title: one.curves for one in training if one.curves is not None}
-    artifacts = read_lineage(folder / label for label in found)
     return Report(
         seed=seed,
         k=", ".join(map(str, sorted({round(one.benchmarks["all"]["k"]) for one in found.values()}))),
@@ -110,7 +119,7 @@ def _assemble(
         behaviour=behaviour_table(found),
         words=words_table(found),
         training=training,
-        phrases=list(dict.fromkeys(phrase for one in found.values() for phrase in one.phrases)),
+        phrases=list(dict.fromkeys(phrase for one in found.values() for phrase in one.phrases)) or REFLECTIVE_WORDS,
         samples=collect_samples(found, config.limits),
         side_by_side=config.side_by_side,
         health=check_health(curves, found, dropped, (claims, targets), missing),

@@ -20,6 +20,10 @@ NO_DATA = ("groups.jsonl", "quarantine.jsonl")
 """Files beside the data that no stage learns from; the page shows them elsewhere."""
 
 
+class MixedRunsError(ValueError):
+    """The evaluations come from different runs."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataFile:
     """One JSON Lines file of an artifact."""
@@ -58,7 +62,7 @@ def read_lineage(evaluations: Iterable[Path]) -> dict[str, Artifact]:
     An artifact that is not on this disk, or has no provenance (a file the user gave), ends its chain.
 
     Raises:
-        ValueError: two runs used different contents of one path: the evaluations do not belong together.
+        MixedRunsError: two runs used different contents of one path: the evaluations do not belong together.
     """
     artifacts: dict[str, Artifact] = {}
     for folder in evaluations:
@@ -71,7 +75,7 @@ def read_lineage(evaluations: Iterable[Path]) -> dict[str, Artifact]:
 def _visit(path: str, md5: str, artifacts: dict[str, Artifact]) -> None:
     if path in artifacts:
         if artifacts[path].md5 != md5:
-            raise ValueError(
+            raise MixedRunsError(
                 f"{path} was used with md5 {artifacts[path].md5} and with {md5}: "
                 "some evaluations are older than others; run `dvc repro` to bring all of them up to date"
             )

@@ -53,7 +53,7 @@ class Report:
     words: Table
     training: Sequence[RLRun]
     phrases: Sequence[str]
-    """Reflective words and phrases that the page marks in completions."""
+    """What the page marks in completions: what the evaluations counted, without any the paper's ten words."""
     samples: Samples
     side_by_side: Sequence[str]
     health: Health

@@ -94,3 +94,15 @@ byId("theme").addEventListener("click", () => {
   root.dataset.theme = now === "dark" ? "light" : "dark";
   redraw();
 });
+
+// --- links into folded parts -----------------------------------------------------------------------------------
+
+/** Unfold what the address points at, and everything around it. */
+function reveal() {
+  const target = location.hash && byId(decodeURIComponent(location.hash.slice(1)));
+  if (!target) return;
+  for (let one = target.closest("details"); one; one = one.parentElement.closest("details")) one.open = true;
+  target.scrollIntoView();
+}
+addEventListener("hashchange", reveal);
+addEventListener("load", reveal);

@@ -120,6 +120,21 @@ def test_a_run_without_any_evaluation_shows_its_training(make_run: Callable[...,
     assert len(data_of(page)["runs"][0]["groups"]) == 6
 
 
+def test_evaluations_of_different_runs_are_shown_with_a_warning_on_top(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    root = make_run(("base", "R1-Zero"))
+    file = root / "artifacts" / "evaluate" / "R1-Zero" / "provenance.json"
+    provenance = json.loads(file.read_text(encoding="utf-8"))
+    provenance["inputs"]["problems"]["md5"] = "other.dir"
+    file.write_text(json.dumps(provenance), encoding="utf-8")
+    _, page = report_of(root)
+    top = page[page.index("This report is not complete") : page.index('<section id="phenomena">')]
+    assert "stage0_problems was used with md5" in top
+    assert "the comparisons are of different runs" in top
+    assert "no lineage" in page
+
+
 def test_a_run_that_has_left_nothing_has_a_report_of_what_is_missing(tmp_path: Path, report_of: WriteReport) -> None:
     _, page = report_of(tmp_path)
     # 8 checkpoints, 3 curves, 3 logs of groups, counts and quarantine of the problems
