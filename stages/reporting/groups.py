@@ -34,16 +34,13 @@ def read_groups(path: Path, limits: PageLimits) -> LoggedGroups:
     """
     if not path.is_file():
         return LoggedGroups(rows=[], note=f"{path} is not there: the stage has not been run to its end")
-    found = [_row(line, f"{path}:{number}", limits) for number, line in enumerate(_lines(path), start=1)]
+    with path.open(encoding="utf-8") as lines:
+        found = [_row(line, f"{path}:{at}", limits) for at, line in enumerate(lines, start=1) if line.strip()]
     shown = _fitting(found, limits.groups_bytes)
     if len(shown) == len(found):
         return LoggedGroups(rows=shown, note="" if found else f"{path} has no groups")
     note = f"{len(shown)} of {len(found)} logged groups, at even distances: more would make the page too large"
     return LoggedGroups(rows=shown, note=note)
-
-
-def _lines(path: Path) -> list[str]:
-    return [line for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
 
 
 def _row(line: str, where: str, limits: PageLimits) -> dict[str, Any]:
