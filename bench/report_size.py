@@ -149,7 +149,7 @@ def measure(root: Path, labels: list[str], params: dict) -> tuple[float, int]:
         reasoning_groups=groups[1],
         general_groups=groups[2],
         problem_counts=metrics / "stage0_problems.json",
-        quarantine=artifacts / "quarantine.jsonl",
+        problems=artifacts / "stage0_problems",
         out=out,
     )
     return time.perf_counter() - started, (out / "report.html").stat().st_size

@@ -32,6 +32,8 @@ from stages.reporting.targets import TargetRow, TargetSettings, check_targets
 from stages.run import StageRun, run_as_stage
 
 REPORT_FILE = "report.html"
+QUARANTINE_FILE = "quarantine.jsonl"
+"""Rows that the problem stage could not use, beside its problems."""
 
 
 class Config(StageConfig):
@@ -60,11 +62,12 @@ def run(
     reasoning_groups: Path,
     general_groups: Path,
     problem_counts: Path,
-    quarantine: Path,
+    problems: Path,
     out: Path,
 ) -> dict[str, float]:
     """Write ``report.html`` to ``out`` and return how many phenomena appeared."""
     found = read_evaluations(evaluations, config.checkpoints)
+    quarantine = problems / QUARANTINE_FILE
     sources = (
         ("R1-Zero", "RL on the base model, accuracy and format only", r1_zero_curves, r1_zero_groups),
         ("Dev2: reasoning RL", "from Dev1, with language consistency", reasoning_curves, reasoning_groups),

@@ -274,7 +274,7 @@ def write_report(root: Path, name: str = "out") -> tuple[dict[str, float], str]:
         reasoning_groups=artifacts / "stage2_reasoning_rl" / "groups.jsonl",
         general_groups=artifacts / "stage4_general_rl" / "groups.jsonl",
         problem_counts=metrics / "stage0_problems.json",
-        quarantine=artifacts / "stage0_problems" / "quarantine.jsonl",
+        problems=artifacts / "stage0_problems",
         out=out,
     )
     return counts, (out / "report.html").read_text(encoding="utf-8")
