@@ -19,8 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from stages.data.assert_tests import tests_from_asserts
 from stages.data.chat_format import write_completion
-from stages.data.problem_files import read_rows
 from stages.data.problems import Problem
+from stages.data.row_files import read_rows
 from stages.data.typed_json import encode
 from stages.rewards.answers.answer_text import find_answer
 

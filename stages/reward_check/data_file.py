@@ -6,9 +6,9 @@ In: a path, and a layout if the user names one. Out: the layout, or one clear er
 
 from pathlib import Path
 
-from stages.data.problem_files import LAYOUTS as PROBLEM_LAYOUTS
-from stages.data.problem_files import read_rows
+from stages.data.layouts import LAYOUTS as PROBLEM_LAYOUTS
 from stages.data.problems import ProblemFileError
+from stages.data.row_files import read_rows
 
 CASE_COLUMNS = {
     "math_cases": ("id", "gold", "response", "expected"),

@@ -55,11 +55,11 @@ def test_a_missing_column_names_the_file_the_column_and_what_was_found(tmp_path)
         read(path, "gsm8k")
 
 
-@pytest.mark.parametrize("name", ["missing.jsonl", "table.csv"])
+@pytest.mark.parametrize("name", ["missing.jsonl", "table.xlsx"])
 def test_a_file_that_cannot_be_read_is_refused(tmp_path, name):
-    if name == "table.csv":
+    if name == "table.xlsx":
         (tmp_path / name).write_text("a,b\n")
-    with pytest.raises(ProblemFileError, match="no such file|ends in '.csv'"):
+    with pytest.raises(ProblemFileError, match="no such file|ends in '.xlsx'"):
         read(str(tmp_path / name), "problems")
 
 
