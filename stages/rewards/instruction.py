@@ -12,6 +12,7 @@ from typing import Any, get_args
 from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, split_completion
 from stages.data.problems import Language, Problem
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
+from stages.rewards.ifeval import IFEVAL_CHECKS
 from stages.rewards.parts.language import language_share
 
 _SENTENCE_END = re.compile(r"(?<![.!?。！？])[.!?。！？]+(?=\s|$|[^\x00-\x7f])")
@@ -86,6 +87,7 @@ CHECKS: dict[str, Check] = {
     "sentence_count": (_is_count, lambda text, count: count_sentences(text) == count),
     "language": (_is_language, _is_in_language),
     "equals": (_is_texts, lambda text, allowed: text.casefold() in {item.strip().casefold() for item in allowed}),
+    **IFEVAL_CHECKS,
 }
 """Constraint type -> (is the value well-formed, does the text satisfy it)."""
 
@@ -98,20 +100,25 @@ def find_text(completion: str) -> str:
     return response.strip()
 
 
+def constraint_fault(problem: Problem) -> str | None:
+    """Why the constraints of ``problem`` cannot be checked; None if they can."""
+    if not problem.constraints:
+        return "an instruction problem without constraints"
+    for constraint in problem.constraints:
+        kind, value = constraint.get("type"), constraint.get("value")
+        if kind not in CHECKS or not CHECKS[kind][0](value):
+            return f"constraint {dict(constraint)!r} is not one of {sorted(CHECKS)} with a value of its form"
+    return None
+
+
 def grade_instruction(problem: Problem, completion: str) -> Grade:
     """Right if the text satisfies all constraints; an empty text satisfies none.
 
     Raises:
         UngradableProblemError: no constraints, an unknown type, or a value of the wrong form.
     """
-    if not problem.constraints:
-        raise UngradableProblemError(problem.id, "an instruction problem without constraints")
-    for constraint in problem.constraints:
-        kind, value = constraint.get("type"), constraint.get("value")
-        if kind not in CHECKS or not CHECKS[kind][0](value):
-            raise UngradableProblemError(
-                problem.id, f"constraint {dict(constraint)!r} is not one of {sorted(CHECKS)} with a value of its form"
-            )
+    if fault := constraint_fault(problem):
+        raise UngradableProblemError(problem.id, fault)
     text = find_text(completion)
     if not text:
         return Grade(score=0.0, reason=Reason.NO_ANSWER)
