@@ -20,8 +20,9 @@ from stages.data.preferences import (
     split_by_prompt,
 )
 from stages.evaluation.ranking import area_under_roc, pair_accuracy, threshold_accuracy
+from stages.models.reward_scorer import RewardModel
 from stages.run import StageRun, run_as_stage
-from stages.training.reward_model import RewardModel, RewardModelSettings, train_pairwise, train_pointwise
+from stages.training.reward_model import RewardModelSettings, train_pairwise, train_pointwise
 
 
 class Config(StageConfig):

@@ -64,6 +64,11 @@ def split_completion(completion: str) -> CompletionParts:
     return CompletionParts(thought=thought, response=response, closed=True)
 
 
+def final_response(completion: str) -> str:
+    """What the user reads: the response without thought and answer tags."""
+    return split_completion(completion).response.replace(ANSWER_OPEN, "").replace(ANSWER_CLOSE, "")
+
+
 def write_completion(thought: str, answer: str, summary: str = "") -> str:
     """The completion in the one format."""
     return f"{THINK_OPEN}{thought}{THINK_CLOSE}{summary}{ANSWER_OPEN}{answer}{ANSWER_CLOSE}"

@@ -8,7 +8,7 @@ and 2.3.4).
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, split_completion
+from stages.data.chat_format import final_response
 from stages.data.problems import Problem
 from stages.rewards.grade import Grade
 from stages.rewards.graded import Graded
@@ -51,7 +51,7 @@ def model_reward(mixture: Mapping[str, Part], max_tokens: int, reward_models: Pa
 
     Helpful sees what the user reads, safety the whole completion; each gives a probability.
     """
-    from stages.training.reward_model import RewardModel, as_probability
+    from stages.models.reward_scorer import RewardModel, as_probability
 
     helpful, safety = RewardModel(reward_models / "helpful"), RewardModel(reward_models / "safety")
 
@@ -89,8 +89,3 @@ def routed_reward(by_rule: RewardFunction, by_model: RewardFunction) -> RewardFu
 def reasoning_only(problems: Sequence[Problem]) -> list[Problem]:
     """Those of ``problems`` that a verifier can grade."""
     return [problem for problem in problems if problem.domain in RULE_DOMAINS]
-
-
-def final_response(text: str) -> str:
-    """What the user reads: the response without thought and answer tags."""
-    return split_completion(text).response.replace(ANSWER_OPEN, "").replace(ANSWER_CLOSE, "")

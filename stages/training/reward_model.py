@@ -5,19 +5,18 @@ head in place of the vocabulary's. Pairwise loss -log sigmoid(score(chosen) - sc
 TRL's RewardTrainer; pointwise loss binary cross-entropy of sigmoid(score) with ``safe`` by
 transformers' Trainer, as TRL has none (DeepSeek-R1, arXiv:2501.12948v1, section 2.3.4).
 
-A pairwise score means something only beside another score for the same prompt; the sigmoid of a
-pointwise score is the probability that the response is safe.
+What a trained one says of responses is in ``stages/models/reward_scorer.py``.
 """
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.data.preferences import Preference, SafetyLabel
-from stages.models.checkpoints import load_tokenizer, require_checkpoint, save_checkpoint, stored_dtype
+from stages.models.checkpoints import load_tokenizer, save_checkpoint, stored_dtype
 from stages.models.encoding import encode_completion, encode_prompt
+from stages.models.reward_scorer import load_scorer, pad_batch
 from stages.training.lora import merge_lora, wrap_with_lora
 from stages.training.supervised import (
     SupervisedSettings,
@@ -29,96 +28,14 @@ from stages.training.supervised import (
 )
 
 if TYPE_CHECKING:
-    import torch
     from peft import PeftModel
     from transformers import PreTrainedModel, PreTrainedTokenizerBase, Trainer
 
     from stages.run import StageRun
 
-SCORING_BATCH = 64
-"""Responses scored together: bounds memory, does not change a score beyond rounding."""
-
 
 class RewardModelSettings(SupervisedSettings):
     """Block of one reward model; every field is a general one of supervised training."""
-
-
-class RewardModel:
-    """A reward model kept in memory, for use as a reward in RL."""
-
-    def __init__(self, checkpoint: Path) -> None:
-        """Load ``checkpoint``, on the GPU if there is one.
-
-        Raises:
-            CheckpointError: it is not a checkpoint with a tokenizer for chat.
-        """
-        import torch
-
-        self._tokenizer = load_tokenizer(checkpoint)
-        self._model = load_scorer(checkpoint, self._tokenizer).eval()
-        self._model.to("cuda" if torch.cuda.is_available() else "cpu")
-
-    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
-        """One score a response (any real number), in order; no responses give an empty list."""
-        examples = [
-            encode_prompt(self._tokenizer, prompt) + encode_completion(self._tokenizer, response)
-            for prompt, response in zip(prompts, responses, strict=True)
-        ]
-        return score_examples(self._model, examples, self._tokenizer.pad_token_id)
-
-
-def score_responses(checkpoint: Path, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
-    """One score a response by the reward model in ``checkpoint``, in order; no responses give an empty list."""
-    return RewardModel(checkpoint).score(prompts, responses)
-
-
-def as_probability(score: float) -> float:
-    """sigmoid(``score``): for a pointwise model the probability of its label, in (0, 1)."""
-    return 1 / (1 + math.exp(-score)) if score >= 0 else math.exp(score) / (1 + math.exp(score))
-
-
-def score_examples(model: "PreTrainedModel", examples: Sequence[Sequence[int]], pad_token_id: int) -> list[float]:
-    """One score an encoded prompt with response, in order; similar lengths share a batch."""
-    import torch
-
-    scores = [0.0] * len(examples)
-    by_length = sorted(range(len(examples)), key=lambda row: len(examples[row]))
-    with torch.inference_mode():
-        for start in range(0, len(by_length), SCORING_BATCH):
-            rows = by_length[start : start + SCORING_BATCH]
-            batch = pad_batch([examples[row] for row in rows], pad_token_id)
-            logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
-            for row, score in zip(rows, logits[:, 0].tolist(), strict=True):
-                scores[row] = score
-    return scores
-
-
-def pad_batch(examples: Sequence[Sequence[int]], pad_token_id: int) -> "dict[str, torch.Tensor]":
-    """``input_ids`` and ``attention_mask``, padded on the right to the longest example."""
-    import torch
-    from torch.nn.utils.rnn import pad_sequence
-
-    rows = [torch.tensor(example) for example in examples]
-    return {
-        "input_ids": pad_sequence(rows, batch_first=True, padding_value=pad_token_id),
-        "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
-    }
-
-
-def load_scorer(checkpoint: Path, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
-    """The model of ``checkpoint`` in fp32 with one score; the head is random if it held a language model."""
-    import torch
-    from transformers import AutoModelForSequenceClassification
-
-    return AutoModelForSequenceClassification.from_pretrained(
-        require_checkpoint(checkpoint),
-        dtype=torch.float32,
-        num_labels=1,
-        # transformers' name for binary cross-entropy on each score; the pairwise trainer has its own loss.
-        problem_type="multi_label_classification",
-        # The score is read at the last token that is not padding.
-        pad_token_id=tokenizer.pad_token_id,
-    )
 
 
 def train_pairwise(

@@ -9,8 +9,9 @@ from stages import stage1_cold_start_sft, stage3_general_sft, stage4_reward_mode
 from stages.data.preferences import Preference, SafetyLabel, write_records
 from stages.data.traces import Trace, write_traces
 from stages.digest import dvc_md5
+from stages.models.reward_scorer import score_responses
 from stages.run import StageRun
-from stages.training.reward_model import RewardModelSettings, score_responses
+from stages.training.reward_model import RewardModelSettings
 from stages.training.sft import SFTSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")

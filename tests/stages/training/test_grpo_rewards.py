@@ -6,12 +6,11 @@ from typing import ClassVar
 import pytest
 from pydantic import TypeAdapter
 
-from stages.data.chat_format import write_completion
+from stages.data.chat_format import final_response, write_completion
 from stages.data.problems import Problem
 from stages.rewards.mixture import GeneralMixture, RuleMixture
 from stages.rollouts.sampler import Completion
-from stages.training import grpo_rewards
-from stages.training.grpo_rewards import final_response, model_reward, routed_reward, rule_reward
+from stages.training.grpo_rewards import model_reward, routed_reward, rule_reward
 
 RULES = TypeAdapter(RuleMixture).validate_python({"accuracy": 1.0, "format": 0.2, "language": 0.1})
 GENERAL = TypeAdapter(GeneralMixture).validate_python(
@@ -61,7 +60,7 @@ def test_half_the_tests_earn_half_of_the_accuracy_only_where_partial_credit_is_a
 
 
 def test_general_prompts_go_to_the_reward_models_and_problems_to_the_rules(monkeypatch, tmp_path):
-    monkeypatch.setattr("stages.training.reward_model.RewardModel", RecordingModel)
+    monkeypatch.setattr("stages.models.reward_scorer.RewardModel", RecordingModel)
     text = write_completion("be polite", "Hi", "Here: ")
     reward = routed_reward(rule_reward(RULES, 100), model_reward(GENERAL, 100, tmp_path))
     scored = reward([ASK, SUM], [completion(text), completion(text)], 3)
@@ -79,4 +78,4 @@ def test_general_prompts_go_to_the_reward_models_and_problems_to_the_rules(monke
 
 def test_the_final_response_has_no_thought_and_no_tags():
     assert final_response(write_completion("secret", "42", "So: ")) == "So: 42"
-    assert grpo_rewards.final_response("<think>never closed") == ""
+    assert final_response("<think>never closed") == ""

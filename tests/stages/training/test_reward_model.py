@@ -11,18 +11,14 @@ import torch
 from stages.data.preferences import Preference, SafetyLabel
 from stages.evaluation.ranking import area_under_roc, pair_accuracy
 from stages.models.checkpoints import load_tokenizer
+from stages.models.reward_scorer import RewardModel, as_probability, load_scorer, score_examples, score_responses
 from stages.run import StageRun
 from stages.training.reward_model import (
-    RewardModel,
     RewardModelSettings,
-    as_probability,
     build_pairwise_trainer,
     build_pointwise_trainer,
     encode_preference,
     encode_safety_label,
-    load_scorer,
-    score_examples,
-    score_responses,
     train_pairwise,
     train_pointwise,
 )

@@ -1,0 +1,99 @@
+"""Scores of responses by a trained reward model: as a reward in RL, and to choose the best of n.
+
+In: a reward model's checkpoint, prompts and responses. Out: one score a response. A pairwise model's score means
+something only beside another score for the same prompt; the sigmoid of a pointwise model's is the probability of its
+label. How they are trained is in ``stages/training/reward_model.py``.
+"""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.models.checkpoints import load_tokenizer, require_checkpoint
+from stages.models.encoding import encode_completion, encode_prompt
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+SCORING_BATCH = 64
+"""Responses scored together: bounds memory, does not change a score beyond rounding."""
+
+
+class RewardModel:
+    """A reward model kept in memory, for use as a reward in RL."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        """Load ``checkpoint``, on the GPU if there is one.
+
+        Raises:
+            CheckpointError: it is not a checkpoint with a tokenizer for chat.
+        """
+        import torch
+
+        self._tokenizer = load_tokenizer(checkpoint)
+        self._model = load_scorer(checkpoint, self._tokenizer).eval()
+        self._model.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+        """One score a response (any real number), in order; no responses give an empty list."""
+        examples = [
+            encode_prompt(self._tokenizer, prompt) + encode_completion(self._tokenizer, response)
+            for prompt, response in zip(prompts, responses, strict=True)
+        ]
+        return score_examples(self._model, examples, self._tokenizer.pad_token_id)
+
+
+def score_responses(checkpoint: Path, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+    """One score a response by the reward model in ``checkpoint``, in order; no responses give an empty list."""
+    return RewardModel(checkpoint).score(prompts, responses)
+
+
+def as_probability(score: float) -> float:
+    """sigmoid(``score``): for a pointwise model the probability of its label, in (0, 1)."""
+    return 1 / (1 + math.exp(-score)) if score >= 0 else math.exp(score) / (1 + math.exp(score))
+
+
+def score_examples(model: "PreTrainedModel", examples: Sequence[Sequence[int]], pad_token_id: int) -> list[float]:
+    """One score an encoded prompt with response, in order; similar lengths share a batch."""
+    import torch
+
+    scores = [0.0] * len(examples)
+    by_length = sorted(range(len(examples)), key=lambda row: len(examples[row]))
+    with torch.inference_mode():
+        for start in range(0, len(by_length), SCORING_BATCH):
+            rows = by_length[start : start + SCORING_BATCH]
+            batch = pad_batch([examples[row] for row in rows], pad_token_id)
+            logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+            for row, score in zip(rows, logits[:, 0].tolist(), strict=True):
+                scores[row] = score
+    return scores
+
+
+def pad_batch(examples: Sequence[Sequence[int]], pad_token_id: int) -> "dict[str, torch.Tensor]":
+    """``input_ids`` and ``attention_mask``, padded on the right to the longest example."""
+    import torch
+    from torch.nn.utils.rnn import pad_sequence
+
+    rows = [torch.tensor(example) for example in examples]
+    return {
+        "input_ids": pad_sequence(rows, batch_first=True, padding_value=pad_token_id),
+        "attention_mask": pad_sequence([torch.ones_like(row) for row in rows], batch_first=True),
+    }
+
+
+def load_scorer(checkpoint: Path, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
+    """The model of ``checkpoint`` in fp32 with one score; the head is random if it held a language model."""
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    return AutoModelForSequenceClassification.from_pretrained(
+        require_checkpoint(checkpoint),
+        dtype=torch.float32,
+        num_labels=1,
+        # transformers' name for binary cross-entropy on each score; the pairwise trainer has its own loss.
+        problem_type="multi_label_classification",
+        # The score is read at the last token that is not padding.
+        pad_token_id=tokenizer.pad_token_id,
+    )
