@@ -1,17 +1,14 @@
-"""pass@1, pass@k and the majority vote of one problem's completions.
+"""pass@1, pass@k and best of n of one problem's completions; the vote is in ``voting.py``.
 
-In: the scores (and answers) of the k completions of one problem. Out: one number in [0, 1].
+In: the scores (and a reward model's rewards) of the k completions of one problem. Out: one number in [0, 1].
 
-pass@1 is the mean over k completions and cons@k the score of the most frequent answer, as in the
-paper (arXiv:2501.12948v2, appendix D.1). pass@k is the unbiased estimator of Chen et al.
-(arXiv:2107.03374, equation 1): the paper does not report it.
+pass@1 is the mean over k completions, as in the paper (arXiv:2501.12948v2, appendix D.1). pass@k is the
+unbiased estimator of Chen et al. (arXiv:2107.03374, equation 1), and best of n its weighted sister: the
+paper reports neither.
 """
 
 import math
-from collections import Counter
 from collections.abc import Sequence
-
-from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, split_completion
 
 
 def pass_at_1(scores: Sequence[float]) -> float:
@@ -39,24 +36,27 @@ def pass_at_k(num_completions: int, num_right: int, k: int) -> float:
     return 1.0 - math.comb(num_completions - num_right, k) / math.comb(num_completions, k)
 
 
-def majority_vote(completions: Sequence[str], scores: Sequence[float]) -> float:
-    """cons@k: the score of the most frequent answer; 0.0 if no completion has an answer.
-
-    Answers vote by their text without spaces, so two ways of writing one value are two candidates.
-    A tie goes to the answer given first. A completion without an answer does not vote.
+def pass_at_powers(num_completions: int, num_right: int) -> dict[int, float]:
+    """pass@k for k = 1, 2, 4, ... below ``num_completions``, and for all of them.
 
     Raises:
-        ValueError: not one score a completion.
+        ValueError: as ``pass_at_k``.
     """
-    answers = [_vote(completion) for completion in completions]
-    # reversed, so that of equal answers the first one's score stays
-    score_of = dict(zip(reversed(answers), reversed(scores), strict=True))
-    votes = Counter(answer for answer in answers if answer)
-    return score_of[votes.most_common(1)[0][0]] if votes else 0.0
+    powers = [1 << exponent for exponent in range(num_completions.bit_length()) if 1 << exponent < num_completions]
+    return {k: pass_at_k(num_completions, num_right, k) for k in [*powers, num_completions]}
 
 
-def _vote(completion: str) -> str:
-    """The text between the response's answer tags without spaces; empty if there is none."""
-    _, opened, rest = split_completion(completion).response.partition(ANSWER_OPEN)
-    answer, closed, _ = rest.partition(ANSWER_CLOSE)
-    return "".join(answer.split()) if opened and closed else ""
+def best_of_n(scores: Sequence[float], rewards: Sequence[float], n: int) -> float:
+    """Expected score of the completion with the highest reward among n, drawn without repetition.
+
+    With the k completions in ascending order of reward, the one at place i (from 1) is the best of C(i-1, n-1) of the
+    C(k, n) draws; of equal rewards the one that comes first counts as the higher.
+
+    Raises:
+        ValueError: not one reward a score, or not ``1 <= n <= k``.
+    """
+    if len(scores) != len(rewards) or not 1 <= n <= len(scores):
+        raise ValueError(f"best of n needs one reward a score and 1 <= n <= {len(scores)}; got {len(rewards)}, n={n}")
+    order = sorted(range(len(scores)), key=lambda place: (rewards[place], -place))
+    chances = [math.comb(rank, n - 1) / math.comb(len(scores), n) for rank in range(len(scores))]
+    return math.fsum(chance * scores[place] for chance, place in zip(chances, order, strict=True))

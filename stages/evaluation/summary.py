@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from stages.evaluation.behaviour import BehaviourSettings, mean_behaviour
-from stages.evaluation.pass_at_k import majority_vote, pass_at_k
+from stages.evaluation.pass_at_k import pass_at_k
 from stages.evaluation.records import ScoredCompletion, by_problem
 from stages.evaluation.statistics import BootstrapSettings, clustered_mean
-
-VOTING_GRADERS = ("math", "countdown", "choice")
-"""Graders whose answers are short texts that can be counted; two programs are never the same text."""
+from stages.evaluation.voting import VOTING_GRADERS, majority_vote, name_candidates
 
 
 def summarize(
@@ -38,12 +36,7 @@ def summarize(
         "k": float(len(records)) / len(groups),
         "pass_at_k": fmean(_solved(group) for group in groups),
     }
-    votes = [
-        majority_vote([one.text for one in group], [one.score for one in group])
-        for group in groups
-        if group[0].grader in VOTING_GRADERS
-    ]
-    if votes:
+    if votes := consensus_scores(groups):
         summary["consensus"] = fmean(votes)
     mean = mean_behaviour([one.behaviour for one in records], behaviour)
     return summary | {
@@ -72,6 +65,15 @@ def _tokens_by_score(records: Sequence[ScoredCompletion]) -> dict[str, float]:
         "mean_tokens_wrong": [one.behaviour.tokens for one in records if one.score != 1.0],
     }
     return {name: fmean(tokens) for name, tokens in lengths.items() if tokens}
+
+
+def consensus_scores(groups: Sequence[Sequence[ScoredCompletion]]) -> list[float]:
+    """cons@k of each problem whose answers can be counted, in order; empty if there is none."""
+    voting = [group for group in groups if group[0].grader in VOTING_GRADERS]
+    named = name_candidates([group[0].grader for group in voting], [[one.text for one in group] for group in voting])
+    return [
+        majority_vote(candidates, [one.score for one in group]) for candidates, group in zip(named, voting, strict=True)
+    ]
 
 
 def _solved(group: Sequence[ScoredCompletion]) -> float:

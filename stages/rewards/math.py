@@ -177,6 +177,22 @@ def verify_pairs(problems: Sequence[Problem], pairs: Sequence[tuple[str, str]]) 
     return [_grade(problem, outcomes[pair]) for problem, pair in zip(problems, pairs, strict=True)]
 
 
+def equal_answers(pairs: Sequence[tuple[str, str]]) -> list[bool]:
+    """Whether two answers state the same, either one taken as the reference; False where neither can be read.
+
+    Raises:
+        SandboxUnavailableError: no grading process can be started.
+    """
+    asked = list(dict.fromkeys(way for one, two in pairs for way in ((one, two), (two, one))))
+    verdicts = {(one, two): _decide_text(_read_reference(one), normalise(two)) for one, two in asked}
+    undecided = [pair for pair, verdict in verdicts.items() if not isinstance(verdict, Grade)]
+    requests = [{"reference": one, "answer": two} for one, two in (verdicts[pair] for pair in undecided)]
+    outcomes = shared_pool("math").run_all(requests, WALL_SECONDS) if requests else []
+    equal = {pair for pair, verdict in verdicts.items() if verdict == Grade.right()}
+    equal |= {pair for pair, outcome in zip(undecided, outcomes, strict=True) if outcome.payload == b"right"}
+    return [(one, two) in equal or (two, one) in equal for one, two in pairs]
+
+
 def _grade(problem: Problem, outcome: Outcome) -> Grade:
     if outcome.payload == b"ungradable":
         raise UngradableProblemError(problem.id, f"computer algebra cannot read the reference {problem.answer!r}")

@@ -1,12 +1,9 @@
 import itertools
+import random
 
 import pytest
 
-from stages.evaluation.pass_at_k import majority_vote, pass_at_1, pass_at_k
-
-
-def answer(text: str) -> str:
-    return f"<think>so</think><answer>{text}</answer>"
+from stages.evaluation.pass_at_k import best_of_n, pass_at_1, pass_at_k, pass_at_powers
 
 
 def test_pass_at_1_is_the_mean() -> None:
@@ -28,27 +25,34 @@ def test_pass_at_k_refuses_more_draws_than_completions() -> None:
         pass_at_k(4, 1, 5)
 
 
-def test_most_frequent_answer_counts_even_if_a_rarer_one_is_right() -> None:
-    completions = [answer("7"), answer("9"), answer(" 9 ")]
-    assert majority_vote(completions, [1.0, 0.0, 0.0]) == 0.0
+def test_pass_at_powers_is_pass_at_k_for_1_2_4_and_all() -> None:
+    assert pass_at_powers(6, 2) == {k: pass_at_k(6, 2, k) for k in (1, 2, 4, 6)}
+    assert list(pass_at_powers(8, 0)) == [1, 2, 4, 8]
+    assert pass_at_powers(1, 1) == {1: 1.0}
 
 
-def test_tie_goes_to_the_answer_given_first() -> None:
-    assert majority_vote([answer("7"), answer("9")], [1.0, 0.0]) == 1.0
-    assert majority_vote([answer("9"), answer("7")], [0.0, 1.0]) == 0.0
+def test_pass_at_k_is_what_drawing_without_repetition_gives() -> None:
+    # 3 right of 10, 4 drawn: 1 - C(7,4)/C(10,4) = 1 - 35/210 = 0.8333; 20,000 draws: standard error 0.0026
+    source = random.Random(0)
+    hits = sum(any(source.sample([1] * 3 + [0] * 7, 4)) for _ in range(20_000))
+    assert pass_at_k(10, 3, 4) == pytest.approx(1 - 35 / 210)
+    assert hits / 20_000 == pytest.approx(pass_at_k(10, 3, 4), abs=0.01)
 
 
-def test_completions_without_an_answer_do_not_vote() -> None:
-    completions = ["<think>hm", "no tags", answer("7")]
-    assert majority_vote(completions, [0.0, 0.0, 1.0]) == 1.0
-    assert majority_vote(completions[:2], [0.0, 0.0]) == 0.0
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5])
+def test_best_of_n_is_the_mean_score_of_the_best_rewarded_over_all_draws(n: int) -> None:
+    scores, rewards = [1.0, 0.0, 1.0, 0.0, 0.0], [0.3, 0.9, 0.5, -1.0, 0.4]
+    draws = list(itertools.combinations(range(5), n))
+    best = [scores[max(draw, key=lambda place: rewards[place])] for draw in draws]
+    assert best_of_n(scores, rewards, n) == pytest.approx(sum(best) / len(best))
 
 
-def test_answer_inside_the_thought_does_not_vote() -> None:
-    hidden = "<think><answer>9</answer></think>"
-    assert majority_vote([hidden, hidden, answer("7")], [0.0, 0.0, 1.0]) == 1.0
+def test_best_of_one_is_pass_at_1_and_a_perfect_reward_makes_best_of_n_pass_at_n() -> None:
+    scores = [1.0, 0.0, 0.0, 1.0]
+    assert best_of_n(scores, [4.0, 3.0, 2.0, 1.0], 1) == 0.5
+    assert best_of_n(scores, scores, 3) == pytest.approx(pass_at_k(4, 2, 3))
 
 
-def test_each_completion_needs_a_score() -> None:
-    with pytest.raises(ValueError):
-        majority_vote([answer("7")], [])
+def test_best_of_n_needs_a_reward_for_each_score() -> None:
+    with pytest.raises(ValueError, match="one reward a score"):
+        best_of_n([1.0, 0.0], [0.1], 1)
