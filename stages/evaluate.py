@@ -1,29 +1,41 @@
-"""Evaluation of one checkpoint on the held-out problems.
+"""Evaluation of one checkpoint on the held-out problems, and on public benchmarks.
 
     any checkpoint + stage0_problems (eval.jsonl)  ->  completions.jsonl, scores.json
+    any checkpoint + benchmarks                    ->  benchmark_completions.jsonl, scores.json
 
 The protocol is the paper's (arXiv:2501.12948v2, appendix D.1): k sampled completions a problem at
 temperature 0.6 and top-p 0.95, pass@1 as their mean. Ours: every accuracy comes with an interval
 over problems, and the behaviour of the completions is measured with it. The same seed gives the
-same files.
+same files. Public benchmarks (docs/evaluation.md) are asked only if ``benchmarks`` names some.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from stages.config import StageConfig
+from stages.data.chat_format import final_response
 from stages.data.problems import Problem, read_problems
 from stages.evaluation.behaviour import BehaviourSettings, mean_behaviour
 from stages.evaluation.benchmarks import BENCHMARKS, select_problems
-from stages.evaluation.records import COMPLETIONS_FILE, SCORES_FILE, ScoredCompletion, score_completion, write_records
+from stages.evaluation.public_benchmarks import ChosenBenchmark, LoadedBenchmark, load_benchmark
+from stages.evaluation.public_summary import summarize_benchmark
+from stages.evaluation.records import (
+    BENCHMARK_COMPLETIONS_FILE,
+    COMPLETIONS_FILE,
+    SCORES_FILE,
+    ScoredCompletion,
+    score_completion,
+    write_records,
+)
 from stages.evaluation.statistics import BootstrapSettings
 from stages.evaluation.summary import summarize
 from stages.evaluation.words import words_of
+from stages.models.reward_scorer import RewardModel
 from stages.rewards.grading import grade_all
 from stages.rewards.sandbox.check import check_sandbox
 from stages.rollouts.generate import generate_groups
@@ -38,34 +50,99 @@ class Config(StageConfig):
     """Label -> artifact folder of the checkpoint: what dvc.yaml runs this stage for."""
     k: int = Field(ge=1)
     """Completions a problem. The paper: 64 (AIME, GPQA), 16 (MATH, Codeforces), 8 (LiveCodeBench)."""
-    problems_per_benchmark: int = Field(ge=1)
-    """At most so many problems of each benchmark; the same ones for every checkpoint."""
+    problems_per_benchmark: int = Field(ge=0)
+    """At most so many held-out problems of each kind; the same ones for every checkpoint. 0: only ``benchmarks``."""
     sampling: SamplingSettings
     behaviour: BehaviourSettings
     bootstrap: BootstrapSettings
+    benchmarks: tuple[ChosenBenchmark, ...] = ()
+    """Public benchmarks to run as well. k, temperature, top-p and length are theirs; sampler and batch are
+    ``sampling``'s."""
+    reward_model: str | None = None
+    """Folder of a reward model that chooses the best of n on ``benchmarks``; null: none does."""
+
+    @field_validator("benchmarks")
+    @classmethod
+    def _are_different(cls, benchmarks: tuple[ChosenBenchmark, ...]) -> tuple[ChosenBenchmark, ...]:
+        names = [chosen.name for chosen in benchmarks]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{twice} occur twice; name each benchmark once")
+        return benchmarks
 
 
 def run(config: Config, stage: StageRun, *, checkpoint: Path, problems: Path, out: Path) -> dict[str, float]:
-    """Ask ``checkpoint`` the held-out problems, write completions and scores to ``out``, return the scores flat.
+    """Ask ``checkpoint`` all problems, write completions and scores to ``out``, return the scores flat.
 
     Raises:
-        ValueError: eval.jsonl holds no problem.
+        ValueError: there is nothing to ask.
+        DataUnavailableError: a benchmark cannot be had; nothing has been sampled then.
     """
-    asked = select_problems(read_problems(problems / "eval.jsonl"), config.problems_per_benchmark)
-    if not asked:
-        raise ValueError(f"{problems / 'eval.jsonl'}: no problem to evaluate on; run stage0_problems again")
-    check_sandbox(stage, asked)
-    stage.note(f"{len(asked)} problems, {config.k} completions each")
-    records = _ask(config, checkpoint, asked, stage.seed)
-    write_records(records, out / COMPLETIONS_FILE)
+    asked = _held_out(config, problems / "eval.jsonl")
+    public = [load_benchmark(chosen, config.sampling) for chosen in config.benchmarks]
+    check_sandbox(stage, [*asked, *(problem for loaded in public for problem in loaded.problems)])
+    records = []
+    if asked:
+        stage.note(f"{len(asked)} problems, {config.k} completions each")
+        records = _ask(config, checkpoint, asked, config.k, config.sampling, stage.seed)
     scores = _scores(config, records, stage.seed)
+    write_records(records, out / COMPLETIONS_FILE)
+    if public:
+        scores["benchmarks"] |= _ask_benchmarks(config, checkpoint, public, stage, out)
     (out / SCORES_FILE).write_text(json.dumps(scores, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return {f"{name}/{key}": value for name, part in scores["benchmarks"].items() for key, value in part.items()}
 
 
-def _ask(config: Config, checkpoint: Path, asked: Sequence[Problem], seed: int) -> list[ScoredCompletion]:
+def _held_out(config: Config, path: Path) -> list[Problem]:
+    """The held-out problems to ask.
+
+    Raises:
+        ValueError: the file holds no problem, or neither problems nor benchmarks are asked for.
+    """
+    if config.problems_per_benchmark == 0:
+        if not config.benchmarks:
+            raise ValueError("evaluate.problems_per_benchmark is 0 and evaluate.benchmarks is empty: nothing to ask")
+        return []
+    asked = select_problems(read_problems(path), config.problems_per_benchmark)
+    if not asked:
+        raise ValueError(f"{path}: no problem to evaluate on; run stage0_problems again")
+    return asked
+
+
+def _ask_benchmarks(
+    config: Config, checkpoint: Path, public: Sequence[LoadedBenchmark], stage: StageRun, out: Path
+) -> dict[str, dict[str, float]]:
+    """The scores of each public benchmark; every completion goes to its own file, apart from the held-out ones."""
+    judge = RewardModel(Path(config.reward_model)) if config.reward_model else None
+    records, scores = [], {}
+    for loaded in public:
+        stage.note(f"{loaded.name}: {len(loaded.problems)} problems, {loaded.k} completions each")
+        if loaded.bad:
+            first = loaded.bad[0]
+            stage.warn(
+                f"{loaded.name}: {len(loaded.bad)} rows cannot be graded here and are not asked; "
+                f"the first is {first.where}: {first.reason[:200]}"
+            )
+        asked = _ask(config, checkpoint, loaded.problems, loaded.k, loaded.sampling, stage.seed)
+        asked = [replace(one, benchmark=loaded.name) for one in asked]
+        rewards = judge and judge.score([one.prompt for one in asked], [final_response(one.text) for one in asked])
+        scores[str(loaded.name)] = summarize_benchmark(
+            loaded,
+            asked,
+            rewards=rewards,
+            behaviour=config.behaviour,
+            bootstrap=config.bootstrap,
+            seed=stage.seed,
+        )
+        records += asked
+    write_records(records, out / BENCHMARK_COMPLETIONS_FILE)
+    return scores
+
+
+def _ask(
+    config: Config, checkpoint: Path, asked: Sequence[Problem], k: int, sampling: SamplingSettings, seed: int
+) -> list[ScoredCompletion]:
     """Every completion of every problem, graded and measured, in the order of the problems."""
-    groups = generate_groups(checkpoint, asked, config.sampling, group_size=config.k, seed=seed)
+    groups = generate_groups(checkpoint, asked, sampling, group_size=k, seed=seed)
     pairs = [(problem, one) for problem, group in zip(asked, groups, strict=True) for one in group]
     grades = grade_all([problem for problem, _ in pairs], [completion.text for _, completion in pairs])
     return [
@@ -75,7 +152,7 @@ def _ask(config: Config, checkpoint: Path, asked: Sequence[Problem], seed: int) 
 
 
 def _scores(config: Config, records: Sequence[ScoredCompletion], seed: int) -> dict[str, Any]:
-    """The content of scores.json: by benchmark (with ``search`` and ``all``), by source, and the reflective words."""
+    """What scores.json says of held-out problems: by kind (with ``search`` and ``all``), by source, and the words."""
     sets = {name: [one for one in records if one.benchmark == name] for name in BENCHMARKS}
     sets["search"] = [one for one in records if one.source in config.behaviour.search_sources]
     sets["all"] = list(records)
@@ -85,12 +162,13 @@ def _scores(config: Config, records: Sequence[ScoredCompletion], seed: int) -> d
         return {name: summarize(part, config.behaviour, config.bootstrap, seed) for name, part in parts.items() if part}
 
     behaviours = [one.behaviour for one in records]
-    facts = words_of(behaviours, [one.score for one in records], config.behaviour)
+    facts = words_of(behaviours, [one.score for one in records], config.behaviour) if behaviours else []
+    words = mean_behaviour(behaviours, config.behaviour).reflective_words if behaviours else {}
     return {
         "benchmarks": summaries(sets),
         "sources": summaries(sources),
         "search_sources": list(config.behaviour.search_sources),
-        "reflective_words_per_1000_tokens": mean_behaviour(behaviours, config.behaviour).reflective_words,
+        "reflective_words_per_1000_tokens": words,
         "reflective_words": [asdict(one) for one in facts],
     }
 

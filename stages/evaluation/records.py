@@ -16,6 +16,8 @@ from stages.rewards.grading import Grade
 from stages.rollouts.sampler import Completion
 
 COMPLETIONS_FILE, SCORES_FILE = "completions.jsonl", "scores.json"
+BENCHMARK_COMPLETIONS_FILE = "benchmark_completions.jsonl"
+"""Completions of public benchmarks, apart: "all" in scores.json and in the report are the held-out problems."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

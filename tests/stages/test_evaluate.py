@@ -73,9 +73,32 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
     return tmp_path / "problems", tmp_path / "out"
 
 
-def run(problems: Path, out: Path) -> dict[str, float]:
+def run(problems: Path, out: Path, **changes: object) -> dict[str, float]:
     stage = StageRun(name="evaluate@base", item="base", seed=0, work=out.parent / "work")
-    return evaluate.run(CONFIG, stage, checkpoint=out.parent, problems=problems, out=out)
+    config = evaluate.Config.model_validate(CONFIG.model_dump() | changes)
+    return evaluate.run(config, stage, checkpoint=out.parent, problems=problems, out=out)
+
+
+def sums(folder: Path) -> dict[str, object]:
+    """A file of three sums in MATH-500's columns, chosen to be run with its 16 completions each."""
+    rows = [{"problem": f"What is {number}+1?", "answer": str(number + 1)} for number in range(3)]
+    path = folder / "sums.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return {"name": "math_500", "file": str(path)}
+
+
+def policy_that_writes_one_half_in_two_ways(
+    checkpoint: Path, problems: Sequence[Problem], settings: SamplingSettings, *, group_size: int, seed: int
+) -> list[list[Completion]]:
+    """A fake policy: 4 of 16 right, 12 wrong in three ways of 4; one completion is cut off, one cannot be read."""
+
+    def write(problem: Problem, place: int) -> Completion:
+        answers = [problem.answer, r"\frac{1}{2}", "0.5", "7"]
+        text = rf"<think>{settings.max_tokens}</think>It is \boxed{{{answers[place % 4]}}}."
+        text = {5: "<think>and so", 7: r"</think>\boxed{about 7}"}.get(place, text)
+        return Completion(tokens=(1,), logprobs=(), text=text, truncated=place == 5)
+
+    return [[write(problem, place) for place in range(group_size)] for problem in problems]
 
 
 def test_scores_by_hand(folders: tuple[Path, Path]) -> None:
@@ -117,3 +140,73 @@ def test_empty_problem_file_is_refused_before_anything_is_sampled(folders: tuple
     with pytest.raises(ValueError, match="no problem to evaluate on"):
         run(problems, out)
     assert list(out.iterdir()) == []
+
+
+def test_public_benchmarks_stand_beside_the_held_out_scores_and_change_none_of_them(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = run(*folders)
+    held_out = (folders[1] / "completions.jsonl").read_bytes()
+
+    def by_source(checkpoint: Path, problems: Sequence[Problem], *rest: object, **more: object) -> object:
+        is_public = problems[0].source == "math_500"
+        policy = policy_that_writes_one_half_in_two_ways if is_public else policy_that_is_right_every_second_time
+        return policy(checkpoint, problems, *rest, **more)
+
+    monkeypatch.setattr(evaluate, "generate_groups", by_source)
+    metrics = run(*folders, benchmarks=[sums(folders[0])])
+    assert {name: value for name, value in metrics.items() if not name.startswith("math_500/")} == alone
+    assert (folders[1] / "completions.jsonl").read_bytes() == held_out
+    records = read_records(folders[1] / "benchmark_completions.jsonl")
+    assert len(records) == 3 * 16
+    assert {one.benchmark for one in records} == {"math_500"}
+    assert "<think>32768</think>" in records[0].text  # its own length, not that of `sampling`
+
+
+def test_scores_of_a_public_benchmark_by_hand(folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "generate_groups", policy_that_writes_one_half_in_two_ways)
+    metrics = run(*folders, problems_per_benchmark=0, benchmarks=[sums(folders[0])])
+    assert set(metrics) == {name for name in metrics if name.startswith("math_500/")}
+    scores = {name.removeprefix("math_500/"): value for name, value in metrics.items()}
+    # a problem's 16: 4 right, 3 of 1/2 (one was cut off), 4 of 0.5, 3 of 7 (one was hedged)
+    assert (scores["accuracy"], scores["pass_at_1"], scores["pass_at_16"]) == (0.25, 0.25, 1.0)
+    assert scores["pass_at_2"] == pytest.approx(1 - (12 * 11) / (16 * 15))
+    # 1/2 and 0.5 are one candidate with 7 votes, so the majority is wrong: no text occurs more often than the right one
+    assert (scores["consensus"], scores["num_problems"], scores["k"]) == (0.0, 3, 16)
+    assert (scores["num_truncated"], scores["num_unreadable"], scores["num_no_answer"]) == (3, 3, 3)
+    assert (scores["temperature"], scores["top_p"], scores["max_tokens"]) == (0.6, 0.95, 32768)
+    assert "best_of_n" not in scores
+    assert "rating" not in scores
+
+
+class LikesTheShortest:
+    """A reward model: of the four answers the right one is the shortest, beside 7."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        assert checkpoint == Path("artifacts/stage4_reward_models/helpful")
+
+    def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
+        assert all("<think>" not in response for response in responses)
+        return [-float(len(response)) if response.startswith("It is") else -99.0 for response in responses]
+
+
+def test_best_of_n_is_what_the_reward_model_chooses(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "generate_groups", policy_that_writes_one_half_in_two_ways)
+    monkeypatch.setattr(evaluate, "RewardModel", LikesTheShortest)
+    chosen = {"benchmarks": [sums(folders[0])], "reward_model": "artifacts/stage4_reward_models/helpful"}
+    assert run(*folders, problems_per_benchmark=0, **chosen)["math_500/best_of_n"] == 1.0
+
+
+def test_a_benchmark_named_twice_and_nothing_to_ask_are_refused(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(ValueError, match=r"\['gsm8k'\] occur twice"):
+        run(*folders, benchmarks=[{"name": "gsm8k"}, {"name": "gsm8k", "limit": 3}])
+    with pytest.raises(ValueError, match="nothing to ask"):
+        run(*folders, problems_per_benchmark=0)
+
+
+def test_a_benchmark_that_cannot_be_had_stops_before_anything_is_sampled(folders: tuple[Path, Path]) -> None:
+    with pytest.raises(OSError, match="no commit is pinned"):
+        run(*folders, benchmarks=[{"name": "codeforces"}])
+    assert list(folders[1].iterdir()) == []
