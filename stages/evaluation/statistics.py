@@ -51,7 +51,7 @@ class Difference:
     high: float
     num_problems: int
     verdict: Verdict
-    """``higher`` or ``lower`` only if the whole interval lies on that side of zero."""
+    """``higher`` or ``lower`` only if the whole interval lies on that side of zero, and enough problems changed."""
 
 
 def clustered_mean(groups: Sequence[Sequence[float]], settings: BootstrapSettings, seed: int) -> Estimate:
@@ -83,7 +83,9 @@ def paired_difference(
     """Mean change of a problem's mean score, ``after`` minus ``before``, with interval and verdict.
 
     Both map problem id to scores. Pairing removes the difficulty of the problems from the noise.
-    If not one problem changed the interval is ``[0, 0]``.
+    If not one problem changed the interval is ``[0, 0]``. Where so few problems changed that even a sign test with all
+    of them on one side could not reach the level (at 95 %: fewer than 6, since 2 / 2^5 > 0.05), no difference is shown:
+    a bootstrap of so few would claim too much.
 
     Raises:
         ValueError: the two sides hold different problems, or none.
@@ -97,8 +99,22 @@ def paired_difference(
     ids = sorted(before)
     changes = np.array([math.fsum(after[i]) / len(after[i]) - math.fsum(before[i]) / len(before[i]) for i in ids])
     low, high = _bootstrap_interval(changes, settings, seed)
-    verdict: Verdict = "higher" if low > 0 else "lower" if high < 0 else "no difference shown"
+    enough = 2 * 0.5 ** np.count_nonzero(changes) <= 1 - settings.confidence
+    verdict: Verdict = "no difference shown"
+    if enough and (low > 0 or high < 0):
+        verdict = "higher" if low > 0 else "lower"
     return Difference(value=float(changes.mean()), low=low, high=high, num_problems=len(ids), verdict=verdict)
+
+
+def difference_sentence(before: str, after: str, benchmark: str, difference: Difference, confidence: float) -> str:
+    """The difference of two labels in percentage points and whether it can be told from none, as one sentence.
+
+    ``R1 - R1-Zero on math: +3.1 [-0.4, 6.6], not significant at 5 %``.
+    """
+    low, value, high = (100 * number for number in (difference.low, difference.value, difference.high))
+    found = "not significant" if difference.verdict == "no difference shown" else "significant"
+    level = f"{100 * (1 - confidence):.3g} %"
+    return f"{after} - {before} on {benchmark}: {value:+.1f} [{low:.1f}, {high:.1f}], {found} at {level}"
 
 
 def wilson_interval(successes: int, trials: int, confidence: float) -> tuple[float, float]:

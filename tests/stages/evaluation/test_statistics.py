@@ -1,8 +1,17 @@
 import random
 
+import numpy as np
 import pytest
+from scipy import stats
 
-from stages.evaluation.statistics import BootstrapSettings, clustered_mean, paired_difference, wilson_interval
+from stages.evaluation.statistics import (
+    BootstrapSettings,
+    Difference,
+    clustered_mean,
+    difference_sentence,
+    paired_difference,
+    wilson_interval,
+)
 
 BOOTSTRAP = BootstrapSettings(resamples=2000, confidence=0.95)
 
@@ -102,3 +111,67 @@ def test_wilson_interval_by_hand(successes: int, trials: int, low: float, high: 
 def test_more_successes_than_trials_are_refused() -> None:
     with pytest.raises(ValueError, match="got 3 of 2"):
         wilson_interval(3, 2, 0.95)
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(0, 7), (3, 7), (70, 100), (100, 100)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95, 0.99])
+def test_wilson_interval_is_scipys(successes: int, trials: int, confidence: float) -> None:
+    found = stats.binomtest(successes, trials).proportion_ci(confidence, method="wilson")
+    assert wilson_interval(successes, trials, confidence) == pytest.approx((found.low, found.high), abs=1e-12)
+
+
+def test_bootstrap_interval_of_problem_means_is_scipys_percentile_interval() -> None:
+    source = np.random.default_rng(4)
+    groups = [list((source.random(8) < chance).astype(float)) for chance in source.random(80)]
+    means = np.array([np.mean(group) for group in groups])
+    found = stats.bootstrap(
+        (means,), np.mean, n_resamples=9999, method="percentile", random_state=5
+    ).confidence_interval
+    estimate = clustered_mean(groups, BootstrapSettings(resamples=9999, confidence=0.95), seed=6)
+    # two bootstraps of 9,999: each bound has a standard error of about 0.0006
+    assert (estimate.low, estimate.high) == pytest.approx((found.low, found.high), abs=0.003)
+
+
+def test_paired_interval_is_students_on_many_problems() -> None:
+    source = np.random.default_rng(7)
+    before, after = source.random(400), source.random(400) * 1.1
+    found = stats.ttest_rel(after, before).confidence_interval(0.95)
+    difference = paired_difference(
+        {str(place): [value] for place, value in enumerate(before)},
+        {str(place): [value] for place, value in enumerate(after)},
+        BootstrapSettings(resamples=9999, confidence=0.95),
+        seed=8,
+    )
+    assert (difference.low, difference.high) == pytest.approx((found.low, found.high), abs=0.003)
+
+
+def test_no_difference_is_called_significant_one_time_in_twenty() -> None:
+    source, called = random.Random(9), 0
+    for trial in range(300):
+        sides = [
+            {str(problem): [float(source.random() < 0.5) for _ in range(4)] for problem in range(60)} for _ in "ab"
+        ]
+        difference = paired_difference(*sides, BootstrapSettings(resamples=300, confidence=0.95), seed=trial)
+        called += difference.verdict != "no difference shown"
+    # 300 x 0.05 = 15, standard deviation 3.8; the percentile bootstrap runs a little narrow
+    assert 5 <= called <= 30
+
+
+def test_five_changed_problems_show_nothing_and_six_do() -> None:
+    # all on one side: a sign test gives 2/2^5 = 0.0625 and 2/2^6 = 0.03125
+    for num_changed, verdict in ((5, "no difference shown"), (6, "higher")):
+        before = {str(place): [0.0] for place in range(num_changed)}
+        after = {str(place): [1.0] for place in range(num_changed)}
+        assert paired_difference(before, after, BOOTSTRAP, seed=0).verdict == verdict
+
+
+def test_a_difference_reads_as_one_sentence() -> None:
+    def sentence(value: float, low: float, high: float, verdict: str) -> str:
+        difference = Difference(value=value, low=low, high=high, num_problems=9, verdict=verdict)
+        return difference_sentence("R1-Zero", "R1", "math", difference, 0.95)
+
+    assert (
+        sentence(0.031, -0.004, 0.066, "no difference shown")
+        == "R1 - R1-Zero on math: +3.1 [-0.4, 6.6], not significant at 5 %"
+    )
+    assert sentence(-0.2, -0.3, -0.1, "lower") == "R1 - R1-Zero on math: -20.0 [-30.0, -10.0], significant at 5 %"
