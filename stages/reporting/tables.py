@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from stages.evaluation.benchmarks import BENCHMARKS
+from stages.evaluation.paper_table import PaperCell, make_paper_table
 from stages.evaluation.statistics import BootstrapSettings
 from stages.reporting.claims import DISTILLED, STUDENT
 from stages.reporting.comparisons import compare
@@ -72,6 +73,23 @@ def stage_table(evaluations: Mapping[str, Evaluation], labels: Sequence[str]) ->
     return Table(
         headings=("checkpoint", *benchmarks),
         rows=[(label, [_accuracy(evaluations.get(label), name) for name in benchmarks]) for label in labels],
+    )
+
+
+def paper_table(evaluations: Mapping[str, Evaluation]) -> Table:
+    """Public benchmarks in percent, a row a checkpoint and below them a row a published model; no rows without any."""
+
+    def cell(score: PaperCell | None) -> Cell:
+        if score is None:
+            return Cell(text=NOT_MEASURED)
+        interval = "" if score.low is None or score.high is None else f"{score.low:.1f} to {score.high:.1f}"
+        return Cell(text=f"{score.percent:.1f}", interval=interval, verdict=score.note)
+
+    made = make_paper_table({label: one.benchmarks for label, one in evaluations.items()})
+    rows = [*made.own, *made.published] if made.columns else []
+    return Table(
+        headings=("model", *(heading for _, _, heading in made.columns)),
+        rows=[(name, [cell(score) for score in scores]) for name, scores in rows],
     )
 
 
