@@ -124,7 +124,8 @@ def _ask_benchmarks(
             )
         asked = _ask(config, checkpoint, loaded.problems, loaded.k, loaded.sampling, stage.seed)
         asked = [replace(one, benchmark=loaded.name) for one in asked]
-        rewards = judge and judge.score([one.prompt for one in asked], [final_response(one.text) for one in asked])
+        responses = [final_response(one.text) for one in asked]
+        rewards = None if judge is None else judge.score([one.prompt for one in asked], responses)
         scores[str(loaded.name)] = summarize_benchmark(
             loaded,
             asked,

@@ -6,6 +6,7 @@ give a token, or download it elsewhere and name the file.
 
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,9 +65,9 @@ def read_hub_rows(source: HubSource) -> list[dict[str, Any]]:
             "as revision, or download the data and give the file"
         )
     if source.files:
-        paths = [_or_explain(source, lambda name=name: _download(source, name)) for name in source.files]
+        paths = [_or_explain(source, partial(_download, source, name)) for name in source.files]
         return [row for path in paths for row in read_rows(path)]
-    return _or_explain(source, lambda: _load(source))
+    return _or_explain(source, partial(_load, source))
 
 
 def _download(source: HubSource, name: str) -> Path:

@@ -36,6 +36,12 @@ class RowRange(BaseModel):
     first: int | str
     end: int | str
 
+    def __contains__(self, value: object) -> bool:
+        """Whether ``value``, read as what ``first`` is, lies in the range; ValueError if it is no such thing."""
+        if isinstance(self.first, int) and isinstance(self.end, int):
+            return self.first <= int(str(value)) < self.end
+        return str(self.first) <= str(value) < str(self.end)
+
     def __str__(self) -> str:
         """As a condition."""
         return f"{self.first} <= {self.column} < {self.end}"

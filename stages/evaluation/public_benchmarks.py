@@ -102,7 +102,7 @@ def _belongs(rows: RowRange, where: str, row: Mapping[str, Any]) -> bool:
     if row.get(rows.column) is None:
         raise ProblemFileError(f"{where}: a row has no {rows.column}; the benchmark is {rows}")
     try:
-        return bool(rows.first <= type(rows.first)(row[rows.column]) < rows.end)
+        return row[rows.column] in rows
     except ValueError as error:
         raise ProblemFileError(f"{where}: {rows.column} is {row[rows.column]!r}; the benchmark is {rows}") from error
 

@@ -63,7 +63,10 @@ def _best_of_all(records: Sequence[ScoredCompletion], rewards: Sequence[float]) 
     groups: dict[str, list[tuple[float, float]]] = {}
     for record, reward in zip(records, rewards, strict=True):
         groups.setdefault(record.problem_id, []).append((record.score, reward))
-    return fmean(best_of_n(*map(list, zip(*group, strict=True)), n=len(group)) for group in groups.values())
+    return fmean(
+        best_of_n([score for score, _ in group], [reward for _, reward in group], len(group))
+        for group in groups.values()
+    )
 
 
 def _rating(groups: Sequence[Sequence[ScoredCompletion]], ratings: Mapping[str, float]) -> float | None:

@@ -50,11 +50,14 @@ def difference_sentences(
         sides = [[one for one in records if one.benchmark == benchmark] for _, records in (before, after)]
         if not sides[1]:
             continue
-        scores = [{name: [one.score for one in group] for name, group in by_problem(side).items()} for side in sides]
-        difference = paired_difference(*scores, bootstrap, seed)
+        difference = paired_difference(_scores(sides[0]), _scores(sides[1]), bootstrap, seed)
         sentence = difference_sentence(before[0], after[0], benchmark, difference, bootstrap.confidence)
         sentences.append(f"{sentence} ({before[0]}: {_unfit(sides[0])}; {after[0]}: {_unfit(sides[1])})")
     return sentences
+
+
+def _scores(records: Iterable[ScoredCompletion]) -> dict[str, list[float]]:
+    return {name: [one.score for one in group] for name, group in by_problem(records).items()}
 
 
 def _unfit(records: Iterable[ScoredCompletion]) -> str:
@@ -70,9 +73,10 @@ def main() -> None:
     parser.add_argument("after", type=Path, help="folder of the later one's")
     options = parser.parse_args()
     params = load_params()
-    sides = [(folder.name, read_evaluation(folder)) for folder in (options.before, options.after)]
+    before, after = ((folder.name, read_evaluation(folder)) for folder in (options.before, options.after))
     bootstrap = BootstrapSettings.model_validate(params["evaluate"]["bootstrap"])
-    print("\n".join(difference_sentences(*sides, bootstrap, load_seed(params))))  # noqa: T201 - a command's output
+    sentences = difference_sentences(before, after, bootstrap, load_seed(params))
+    print("\n".join(sentences))  # noqa: T201 - a command's output
 
 
 if __name__ == "__main__":

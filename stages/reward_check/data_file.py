@@ -14,7 +14,10 @@ CASE_COLUMNS = {
     "math_cases": ("id", "gold", "response", "expected"),
     "code_cases": ("name", "code", "tests", "expected_pass"),
 }
-COLUMNS = {**{name: columns for name, (_, columns) in PROBLEM_LAYOUTS.items()}, **CASE_COLUMNS}
+COLUMNS: dict[str, tuple[str, ...]] = {
+    **{str(name): columns for name, (_, columns) in PROBLEM_LAYOUTS.items()},
+    **CASE_COLUMNS,
+}
 """Layout -> the columns it must have."""
 
 

@@ -185,8 +185,8 @@ def equal_answers(pairs: Sequence[tuple[str, str]]) -> list[bool]:
     """
     asked = list(dict.fromkeys(way for one, two in pairs for way in ((one, two), (two, one))))
     verdicts = {(one, two): _decide_text(_read_reference(one), normalise(two)) for one, two in asked}
-    undecided = [pair for pair, verdict in verdicts.items() if not isinstance(verdict, Grade)]
-    requests = [{"reference": one, "answer": two} for one, two in (verdicts[pair] for pair in undecided)]
+    undecided = {pair: verdict for pair, verdict in verdicts.items() if not isinstance(verdict, Grade)}
+    requests = [{"reference": reference, "answer": answer} for reference, answer in undecided.values()]
     outcomes = shared_pool("math").run_all(requests, WALL_SECONDS) if requests else []
     equal = {pair for pair, verdict in verdicts.items() if verdict == Grade.right()}
     equal |= {pair for pair, outcome in zip(undecided, outcomes, strict=True) if outcome.payload == b"right"}
