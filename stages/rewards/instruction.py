@@ -106,8 +106,10 @@ def constraint_fault(problem: Problem) -> str | None:
         return "an instruction problem without constraints"
     for constraint in problem.constraints:
         kind, value = constraint.get("type"), constraint.get("value")
-        if kind not in CHECKS or not CHECKS[kind][0](value):
+        if kind not in CHECKS:
             return f"constraint {dict(constraint)!r} is not one of {sorted(CHECKS)} with a value of its form"
+        if not CHECKS[kind][0](value):
+            return f"constraint {dict(constraint)!r}: {kind} cannot be checked with this value"
     return None
 
 
