@@ -38,8 +38,9 @@ from stages.evaluation.words import words_of
 from stages.models.reward_scorer import RewardModel
 from stages.rewards.grading import grade_all
 from stages.rewards.sandbox.check import check_sandbox
+from stages.rewards.sandbox.programs import WALL_SECONDS
 from stages.rollouts.generate import generate_groups
-from stages.rollouts.sampler import SamplingSettings
+from stages.rollouts.sampler import Completion, SamplingSettings
 from stages.run import StageRun, run_as_stage
 
 
@@ -76,18 +77,22 @@ def run(config: Config, stage: StageRun, *, checkpoint: Path, problems: Path, ou
     Raises:
         ValueError: there is nothing to ask.
         DataUnavailableError: a benchmark cannot be had; nothing has been sampled then.
+        CheckpointError: there is no reward model where one is named.
     """
     asked = _held_out(config, problems / "eval.jsonl")
     public = [load_benchmark(chosen, config.sampling) for chosen in config.benchmarks]
+    judge = RewardModel(Path(config.reward_model)) if public and config.reward_model else None
     check_sandbox(stage, [*asked, *(problem for loaded in public for problem in loaded.problems)])
     records = []
     if asked:
         stage.note(f"{len(asked)} problems, {config.k} completions each")
-        records = _ask(config, checkpoint, asked, config.k, config.sampling, stage.seed)
+        records = _grade(config, _ask(checkpoint, asked, config.k, config.sampling, stage.seed))
     scores = _scores(config, records, stage.seed)
     write_records(records, out / COMPLETIONS_FILE)
     if public:
-        scores["benchmarks"] |= _ask_benchmarks(config, checkpoint, public, stage, out)
+        records, more = _ask_benchmarks(config, checkpoint, public, judge, stage)
+        write_records(records, out / BENCHMARK_COMPLETIONS_FILE)
+        scores["benchmarks"] |= more
     (out / SCORES_FILE).write_text(json.dumps(scores, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return {f"{name}/{key}": value for name, part in scores["benchmarks"].items() for key, value in part.items()}
 
@@ -109,10 +114,9 @@ def _held_out(config: Config, path: Path) -> list[Problem]:
 
 
 def _ask_benchmarks(
-    config: Config, checkpoint: Path, public: Sequence[LoadedBenchmark], stage: StageRun, out: Path
-) -> dict[str, dict[str, float]]:
-    """The scores of each public benchmark; every completion goes to its own file, apart from the held-out ones."""
-    judge = RewardModel(Path(config.reward_model)) if config.reward_model else None
+    config: Config, checkpoint: Path, public: Sequence[LoadedBenchmark], judge: RewardModel | None, stage: StageRun
+) -> tuple[list[ScoredCompletion], dict[str, dict[str, float]]]:
+    """All completions of the public benchmarks, and the scores of each."""
     records, scores = [], {}
     for loaded in public:
         stage.note(f"{loaded.name}: {len(loaded.problems)} problems, {loaded.k} completions each")
@@ -122,8 +126,8 @@ def _ask_benchmarks(
                 f"{loaded.name}: {len(loaded.bad)} rows cannot be graded here and are not asked; "
                 f"the first is {first.where}: {first.reason[:200]}"
             )
-        asked = _ask(config, checkpoint, loaded.problems, loaded.k, loaded.sampling, stage.seed)
-        asked = [replace(one, benchmark=loaded.name) for one in asked]
+        pairs = _ask(checkpoint, loaded.problems, loaded.k, loaded.sampling, stage.seed)
+        asked = [replace(one, benchmark=loaded.name) for one in _grade(config, pairs, loaded.program_seconds)]
         responses = [final_response(one.text) for one in asked]
         rewards = None if judge is None else judge.score([one.prompt for one in asked], responses)
         scores[str(loaded.name)] = summarize_benchmark(
@@ -135,17 +139,23 @@ def _ask_benchmarks(
             seed=stage.seed,
         )
         records += asked
-    write_records(records, out / BENCHMARK_COMPLETIONS_FILE)
-    return scores
+    return records, scores
 
 
 def _ask(
-    config: Config, checkpoint: Path, asked: Sequence[Problem], k: int, sampling: SamplingSettings, seed: int
-) -> list[ScoredCompletion]:
-    """Every completion of every problem, graded and measured, in the order of the problems."""
+    checkpoint: Path, asked: Sequence[Problem], k: int, sampling: SamplingSettings, seed: int
+) -> list[tuple[Problem, Completion]]:
+    """Every completion with its problem, in the order of the problems."""
     groups = generate_groups(checkpoint, asked, sampling, group_size=k, seed=seed)
-    pairs = [(problem, one) for problem, group in zip(asked, groups, strict=True) for one in group]
-    grades = grade_all([problem for problem, _ in pairs], [completion.text for _, completion in pairs])
+    return [(problem, one) for problem, group in zip(asked, groups, strict=True) for one in group]
+
+
+def _grade(
+    config: Config, pairs: Sequence[tuple[Problem, Completion]], program_seconds: float = WALL_SECONDS
+) -> list[ScoredCompletion]:
+    """The completions graded and measured, in order."""
+    problems, texts = [problem for problem, _ in pairs], [completion.text for _, completion in pairs]
+    grades = grade_all(problems, texts, program_seconds=program_seconds)
     return [
         score_completion(problem, completion, grade, config.behaviour)
         for (problem, completion), grade in zip(pairs, grades, strict=True)

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from stages.data.hub import HubSource
 from stages.data.layouts import LayoutName
 from stages.data.problems import Grader
+from stages.rewards.sandbox.programs import WALL_SECONDS
 
 PROMPT = "{prompt}"
 """Where the problem's own text stands in a template; other braces in it mean themselves."""
@@ -65,6 +66,8 @@ class Benchmark(BaseModel):
     temperature: float = 0.6
     top_p: float = 0.95
     max_tokens: int = 32_768
+    program_seconds: float = WALL_SECONDS
+    """Wall time of one run of a program: one standard input, or all calls of a function together."""
     licence: str
 
 
@@ -164,6 +167,7 @@ CATALOGUE: dict[BenchmarkName, Benchmark] = {
         prompt=_CODE,
         grader="code",
         k=8,
+        program_seconds=6.0,  # of its own judge, for each test
         licence="CC; problems by AtCoder, LeetCode and Codeforces",
     ),
     "codeforces": Benchmark(
@@ -173,6 +177,7 @@ CATALOGUE: dict[BenchmarkName, Benchmark] = {
         prompt=_CODE,
         grader="code",
         k=16,
+        program_seconds=6.0,  # ours: its limits of 1 to 3 s are for compiled languages
         licence="CC BY 4.0; problems by Codeforces",
     ),
     "humaneval": Benchmark(

@@ -52,6 +52,7 @@ class LoadedBenchmark:
     """Problem id -> its difficulty on Codeforces' scale; empty for other benchmarks."""
     k: int
     sampling: SamplingSettings
+    program_seconds: float
 
 
 def load_benchmark(chosen: ChosenBenchmark, sampling: SamplingSettings) -> LoadedBenchmark:
@@ -78,6 +79,7 @@ def load_benchmark(chosen: ChosenBenchmark, sampling: SamplingSettings) -> Loade
         ratings=ratings if entry.layout == "codeforces" else {},
         k=chosen.k or entry.k,
         sampling=_settings(chosen, entry, sampling),
+        program_seconds=entry.program_seconds,
     )
 
 

@@ -19,7 +19,14 @@ from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, split_completion
 from stages.data.problems import Problem
 from stages.data.typed_json import decode
 from stages.rewards.grade import Grade, Reason, UngradableProblemError
-from stages.rewards.sandbox.programs import FAILED, MAX_PROGRAM_CHARACTERS, Run, RunResult, run_programs
+from stages.rewards.sandbox.programs import (
+    FAILED,
+    MAX_PROGRAM_CHARACTERS,
+    WALL_SECONDS,
+    Run,
+    RunResult,
+    run_programs,
+)
 
 _FENCE = re.compile(r"```[ \t]*(?:python|py|python3)?[ \t]*\r?\n(.*?)(?:\r?\n)?```", re.DOTALL | re.IGNORECASE)
 _PARSED_HERE_CHARACTERS = 1_000
@@ -45,18 +52,30 @@ def find_program(completion: str) -> str | None:
     return program if program.strip() else None
 
 
-def grade_code(problems: Sequence[Problem], completions: Sequence[str], *, partial_credit: bool = False) -> list[Grade]:
+def grade_code(
+    problems: Sequence[Problem],
+    completions: Sequence[str],
+    *,
+    partial_credit: bool = False,
+    wall_seconds: float = WALL_SECONDS,
+) -> list[Grade]:
     """The grades of the programs in the completions; see ``grade_programs``."""
-    return grade_programs(problems, [find_program(text) for text in completions], partial_credit=partial_credit)
+    programs = [find_program(text) for text in completions]
+    return grade_programs(problems, programs, partial_credit=partial_credit, wall_seconds=wall_seconds)
 
 
 def grade_programs(
-    problems: Sequence[Problem], programs: Sequence[str | None], *, partial_credit: bool = False
+    problems: Sequence[Problem],
+    programs: Sequence[str | None],
+    *,
+    partial_credit: bool = False,
+    wall_seconds: float = WALL_SECONDS,
 ) -> list[Grade]:
     """Right if every test of the problem passes, in order; equal programs for one problem run once.
 
     The score is 1.0 or 0.0, or with ``partial_credit`` the share of tests passed (ours; the paper's is all
-    or nothing, DeepSeek-R1, arXiv:2501.12948v1, section 2.2.2). None is no answer.
+    or nothing, DeepSeek-R1, arXiv:2501.12948v1, section 2.2.2). None is no answer. ``wall_seconds`` bounds one run:
+    all calls of a function together, or one standard input.
 
     Raises:
         UngradableProblemError: a problem has no tests or malformed ones.
@@ -74,19 +93,22 @@ def grade_programs(
             continue
         jobs.setdefault((id(problem), program), (checks_of[id(problem)], []))[1].append(place)
     to_run = [(program, checks) for (_, program), (checks, _) in jobs.items()]
-    for (checks, places), results in zip(jobs.values(), _run_tests(to_run, partial_credit), strict=True):
+    for (checks, places), results in zip(jobs.values(), _run_tests(to_run, partial_credit, wall_seconds), strict=True):
         grades.update(dict.fromkeys(places, _judge(checks, results, partial_credit)))
     return [grades[place] for place in range(len(programs))]
 
 
-def _run_tests(programs: Sequence[tuple[str, _Checks]], partial_credit: bool) -> list[list[RunResult]]:
+def _run_tests(
+    programs: Sequence[tuple[str, _Checks]], partial_credit: bool, wall_seconds: float
+) -> list[list[RunResult]]:
     """The results of each program's runs; where all must pass, those after a failed first one are left out."""
-    first = run_programs([replace(checks.runs[0], code=program) for program, checks in programs])
+    first = run_programs([replace(checks.runs[0], code=program) for program, checks in programs], wall_seconds)
     going_on = [
         (program, checks.runs[1:] if partial_credit or _num_passed(checks, [result]) else ())
         for (program, checks), result in zip(programs, first, strict=True)
     ]
-    others = iter(run_programs([replace(run, code=program) for program, runs in going_on for run in runs]))
+    rest = [replace(run, code=program) for program, runs in going_on for run in runs]
+    others = iter(run_programs(rest, wall_seconds))
     return [[result, *(next(others) for _ in runs)] for result, (_, runs) in zip(first, going_on, strict=True)]
 
 

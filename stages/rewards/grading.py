@@ -14,6 +14,7 @@ from stages.rewards.grade import Grade, Reason, UngradableProblemError
 from stages.rewards.instruction import grade_instruction
 from stages.rewards.math import decide, verify_pairs
 from stages.rewards.refusal import grade_refusal
+from stages.rewards.sandbox.programs import WALL_SECONDS
 
 __all__ = ["Grade", "Reason", "UngradableProblemError", "grade", "grade_all"]
 
@@ -34,10 +35,16 @@ def grade(problem: Problem, completion: str) -> Grade:
     return grade_all([problem], [completion])[0]
 
 
-def grade_all(problems: Sequence[Problem], completions: Sequence[str], *, partial_credit: bool = False) -> list[Grade]:
+def grade_all(
+    problems: Sequence[Problem],
+    completions: Sequence[str],
+    *,
+    partial_credit: bool = False,
+    program_seconds: float = WALL_SECONDS,
+) -> list[Grade]:
     """The grade of each completion of the problem at the same place; no completions, no grades.
 
-    With ``partial_credit`` a program's score is the share of tests it passes.
+    With ``partial_credit`` a program's score is the share of tests it passes. One run may take ``program_seconds``.
 
     Raises:
         UngradableProblemError: a problem's reference cannot be graded against.
@@ -62,6 +69,7 @@ def grade_all(problems: Sequence[Problem], completions: Sequence[str], *, partia
             [problems[place] for place in programs],
             [completions[place] for place in programs],
             partial_credit=partial_credit,
+            wall_seconds=program_seconds,
         )
         grades.update(zip(programs, coded, strict=True))
     if algebra:

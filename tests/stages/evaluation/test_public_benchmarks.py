@@ -37,6 +37,10 @@ def test_the_protocol_of_the_entries_is_the_papers():
     assert {name: CATALOGUE[name].k for name in k} == k
     protocols = {(entry.temperature, entry.top_p, entry.max_tokens) for entry in CATALOGUE.values()}
     assert protocols == {(0.6, 0.95, 32_768)}
+    assert {name for name, entry in CATALOGUE.items() if entry.program_seconds == 6.0} == {
+        "livecodebench",
+        "codeforces",
+    }
 
 
 @pytest.mark.parametrize("name", CATALOGUE)

@@ -179,3 +179,11 @@ def test_floats_agree_to_a_billionth_and_nan_to_nothing():
 def test_malformed_tests_are_a_fault_of_the_data(problem, tests):
     with pytest.raises(UngradableProblemError, match="p1"):
         grade(problem("code", "", tests=tests), ADD)
+
+
+def test_a_program_may_take_as_long_as_the_caller_says(problem):
+    slow = "import time\ntime.sleep(0.6)\n" + ADD
+    asked = problem("code", ADD, tests=TESTS)
+    [cut], [ended] = (grade_all([asked], [slow], program_seconds=seconds) for seconds in (0.3, 4.0))
+    assert (cut.score, cut.reason) == (0.0, Reason.TIMEOUT)
+    assert ended.score == 1.0
