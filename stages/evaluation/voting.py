@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from stages.rewards.answers.answer_text import find_answer
-from stages.rewards.answers.spelling import normalise, squeeze
+from stages.rewards.answers.spelling import normalise
 from stages.rewards.choice import chosen_letter
 from stages.rewards.math import equal_answers
 
@@ -78,4 +78,4 @@ def _answer(grader: str, completion: str) -> str | None:
         return None
     if grader == "choice":
         return chosen_letter(normalise(found))
-    return (squeeze(normalise(found)) if grader == "math" else "".join(found.split())) or None
+    return (normalise(found) if grader == "math" else "".join(found.split())) or None

@@ -55,6 +55,7 @@ def test_formulas_are_compared_by_algebra_and_boxed_answers_vote() -> None:
 def test_sets_are_equal_in_any_order_and_tuples_are_not() -> None:
     assert name_candidates(["math"], [[answer("1, 2"), answer("2, 1")]]) == [[0, 0]]
     assert name_candidates(["math"], [[answer("(1, 2)"), answer("(2, 1)")]]) == [[0, 1]]
+    assert name_candidates(["math"], [[answer("x=2 or x=3"), answer("x = 3, x=2"), answer("x=2")]]) == [[0, 0, 1]]
 
 
 def test_choices_vote_by_their_letter() -> None:
