@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -151,6 +152,11 @@ def test_without_a_pace_there_is_no_time_left() -> None:
     assert run.seconds_left is None
 
 
+def read_soon(end: int) -> bytes:
+    assert select.select([end], [], [], 20)[0], "nothing to read for 20 s"
+    return os.read(end, 4096)
+
+
 def test_ctrl_c_in_a_terminal_ends_without_a_trace_and_gives_the_screen_back(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
@@ -160,15 +166,17 @@ def test_ctrl_c_in_a_terminal_ends_without_a_trace_and_gives_the_screen_back(tmp
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
+        # What a shell starts in the background ignores Ctrl-C, and so would this child.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     os.close(theirs)
-    shown = os.read(ours, 4096)
+    shown = read_soon(ours)
     while b"Nothing runs here" not in shown:
-        shown += os.read(ours, 4096)
+        shown += read_soon(ours)
     time.sleep(0.1)
     child.send_signal(signal.SIGINT)
     try:
-        while more := os.read(ours, 4096):
+        while more := read_soon(ours):
             shown += more
     except OSError:  # the other end is closed
         pass
