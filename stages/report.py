@@ -122,7 +122,8 @@ def _assemble(
         behaviour=behaviour_table(found),
         words=words_table(found),
         training=training,
-        phrases=list(dict.fromkeys(phrase for one in found.values() for phrase in one.phrases)) or REFLECTIVE_WORDS,
+        phrases=list(dict.fromkeys(phrase for one in found.values() for phrase in one.phrases))
+        or [form for forms in REFLECTIVE_WORDS for form in forms],
         samples=collect_samples(found, config.limits),
         side_by_side=config.side_by_side,
         health=check_health(curves, found, dropped, (claims, targets), missing),

@@ -10,6 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stages.evaluation.behaviour import REFLECTIVE_WORDS
+from stages.evaluation.phrases import CLAUSE
 from stages.evaluation.records import COMPLETIONS_FILE, SCORES_FILE, ScoredCompletion, read_records
 
 PROVENANCE_FILE = "provenance.json"
@@ -68,15 +70,16 @@ def _read(folder: Path) -> Evaluation:
     return Evaluation(
         label=folder.name,
         completions=folder / COMPLETIONS_FILE,
-        phrases=_phrases(folder / PROVENANCE_FILE, list(scores["reflective_words_per_1000_tokens"])),
+        phrases=_phrases(folder / PROVENANCE_FILE),
         benchmarks=scores["benchmarks"],
         reflective_words=scores["reflective_words_per_1000_tokens"],
         search_sources=scores["search_sources"],
     )
 
 
-def _phrases(provenance: Path, words: Sequence[str]) -> list[str]:
-    """The counted words, and the phrases in the parameters of the evaluation where those are known."""
+def _phrases(provenance: Path) -> list[str]:
+    """The forms of the counted words, and the phrases in the parameters of the evaluation where those are known."""
     params = read_json(provenance).get("params", {}) if provenance.is_file() else {}
     settings = params.get("behaviour", {})
-    return [*words, *(phrase for kind in PHRASE_KINDS for phrase in settings.get(kind, ()))]
+    lists = [*settings.get("reflective_words", REFLECTIVE_WORDS), *(settings.get(kind, ()) for kind in PHRASE_KINDS)]
+    return [phrase.removeprefix(CLAUSE) for phrases in lists for phrase in phrases]
