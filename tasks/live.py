@@ -88,7 +88,9 @@ def show(runs: Sequence[LiveRun]) -> RenderableType:
 
 def _panel(run: LiveRun) -> Panel:
     state = f"process {run.pid}" if run.pid is not None else "stopped"
-    parts: list[RenderableType] = [_progress(run), _curves(run.rows)]
+    parts: list[RenderableType] = [_progress(run)]
+    if run.rows:
+        parts.append(_curves(run.rows))
     parts += [Text(f"ALARM {line}", style="bold red") for line in alarms(run.rows)]
     if run.group is not None:
         parts.append(_completion(run.group))
@@ -159,16 +161,20 @@ def look_on(work: Path, console: Console) -> None:
     if not console.is_terminal:
         console.print(show(read_runs(work, known)))
         return
+    live = Live(console=console, screen=True, auto_refresh=False)
     last: RenderableType = Text("")
     try:
         last = show(read_runs(work, known))
-        with Live(last, console=console, screen=True, auto_refresh=False) as live:
-            while True:
-                time.sleep(LOOK_SECONDS)
-                last = show(read_runs(work, known))
-                live.update(last, refresh=True)
+        live.start()
+        while True:
+            live.update(last, refresh=True)
+            time.sleep(LOOK_SECONDS)
+            last = show(read_runs(work, known))
     except KeyboardInterrupt:
-        console.print(last)
+        pass
+    finally:  # not `with`: Ctrl-C while the first look is drawn would leave the terminal on the other screen
+        live.stop()
+    console.print(last)
 
 
 def main(arguments: list[str]) -> int:

@@ -8,7 +8,6 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -152,9 +151,15 @@ def test_without_a_pace_there_is_no_time_left() -> None:
     assert run.seconds_left is None
 
 
-def read_soon(end: int) -> bytes:
-    assert select.select([end], [], [], 20)[0], "nothing to read for 20 s"
-    return os.read(end, 4096)
+def read_until(terminal: int, text: bytes) -> bytes:
+    """What came from ``terminal`` up to ``text``, its end, or ten seconds without a byte."""
+    shown = b""
+    while text not in shown and select.select([terminal], [], [], 10)[0]:
+        try:
+            shown += os.read(terminal, 4096)
+        except OSError:  # the other end is closed
+            break
+    return shown
 
 
 def test_ctrl_c_in_a_terminal_ends_without_a_trace_and_gives_the_screen_back(tmp_path: Path) -> None:
@@ -166,20 +171,16 @@ def test_ctrl_c_in_a_terminal_ends_without_a_trace_and_gives_the_screen_back(tmp
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
-        # What a shell starts in the background ignores Ctrl-C, and so would this child.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     os.close(theirs)
-    shown = read_soon(ours)
-    while b"Nothing runs here" not in shown:
-        shown += read_soon(ours)
-    time.sleep(0.1)
-    child.send_signal(signal.SIGINT)
     try:
-        while more := read_soon(ours):
-            shown += more
-    except OSError:  # the other end is closed
-        pass
-    os.close(ours)
-    assert child.wait(timeout=10) == 0
+        shown = read_until(ours, b"Nothing runs here")
+        child.send_signal(signal.SIGINT)
+        shown += read_until(ours, b"\x1b[?1049l")  # back on the usual screen
+        shown += read_until(ours, b"make demo")  # the last look stays
+        assert child.wait(timeout=10) == 0
+    finally:
+        child.kill()
+        os.close(ours)
     assert b"Traceback" not in shown and b"\x1b[?1049l" in shown
