@@ -68,6 +68,28 @@ CONSTRAINTS = tuple(
         ("repeat", {"text": "ha", "times": 3}),
         ("all_caps", True), ("all_lowercase", True), ("comma_list", 2), ("no_commas", True), ("sentence_count", 2),
         ("language", "zh"), ("equals", ["x"]),
+        ("keywords:existence", {"keywords": ["a"]}), ("keywords:forbidden_words", {"forbidden_words": ["a"]}),
+        ("keywords:frequency", {"keyword": "a", "frequency": 2, "relation": "at least"}),
+        ("keywords:letter_frequency", {"letter": "a", "let_frequency": 2, "let_relation": "at least"}),
+        ("language:response_language", {"language": "ko"}),
+        ("length_constraints:number_sentences", {"num_sentences": 2, "relation": "at least"}),
+        ("length_constraints:number_words", {"num_words": 2, "relation": "less than"}),
+        ("length_constraints:number_paragraphs", {"num_paragraphs": 2}),
+        (
+            "length_constraints:nth_paragraph_first_word",
+            {"first_word": "a", "num_paragraphs": 1, "nth_paragraph": 1},
+        ),
+        ("detectable_content:number_placeholders", {"num_placeholders": 2}),
+        ("detectable_content:postscript", {"postscript_marker": "P.S."}),
+        ("detectable_format:number_bullet_lists", {"num_bullets": 2}),
+        ("detectable_format:constrained_response", {}), ("detectable_format:json_format", {}),
+        ("detectable_format:number_highlighted_sections", {"num_highlights": 2}),
+        ("detectable_format:multiple_sections", {"section_spliter": "a", "num_sections": 2}),
+        ("detectable_format:title", {}), ("combination:two_responses", {}),
+        ("combination:repeat_prompt", {"prompt_to_repeat": "a"}), ("startend:end_checker", {"end_phrase": "a"}),
+        ("startend:quotation", {}), ("change_case:english_capital", {}), ("change_case:english_lowercase", {}),
+        ("change_case:capital_word_frequency", {"capital_frequency": 2, "capital_relation": "at least"}),
+        ("punctuation:no_comma", {}),
     )
 )  # fmt: skip
 INSTRUCTIONS = [_problem("instruction", "", constraints=(constraint,)) for constraint in CONSTRAINTS]
