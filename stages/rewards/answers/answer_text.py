@@ -25,7 +25,9 @@ _MARKER = re.compile(
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s*(?=\{|\d)")
 _JOINED = re.compile(r"[\s$]*(?:[,、]|(?:\\text\s?\{)?\s?(?:and|or|和|或)\s?\}?)[\s$]*")
 _NUMBER = re.compile(r"(?<![a-zA-Z\d_.])(?<!\d,)-?\$?\d[\d,]*(?:\.\d+)?(?:/\d+)?%?(?![a-zA-Z\d_!])")
-_FORMULA = re.compile(r"\$\$(.+?)\$\$|\$(.+?)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|\*\*(.+?)\*\*|`([^`]+)`", re.DOTALL)
+_FORMULA = re.compile(
+    r"\$\$(.+?)\$\$|\$((?:[^\\$]|\\.)+)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]|\*\*(.+?)\*\*|`([^`]+)`", re.DOTALL
+)
 _SENTENCE_END = re.compile(r"[.。](?:\s|$)|\n")
 _UNSURE = re.compile(
     r"\b(?:not|n't|or|either|might|may|maybe|perhaps|could|probably|about|around|least|most|than|between|if|except|wrong|cannot)\b"
@@ -98,7 +100,8 @@ def _sentence(text: str) -> str:
         rest = _REASON.split(_SENTENCE_END.split(text[formula.end() :], maxsplit=1)[0])[0]
         if not re.search(r"\d|\$", rest) and not _UNSURE.search(rest):
             return next(group for group in formula.groups() if group).strip()
-    sentence = _REASON.split(_SENTENCE_END.split(text, maxsplit=1)[0])[0].replace("$", "").strip(" (,，（")
+    sentence = _REASON.split(_SENTENCE_END.split(text, maxsplit=1)[0])[0]
+    sentence = sentence.replace("\\$", "").replace("$", "").strip(" (,，（")
     said = _CHINESE_START.match(sentence)  # "together there are 7"
     return sentence[said.end() :] if said and not _UNSURE.search(sentence) else sentence
 

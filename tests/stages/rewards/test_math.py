@@ -115,3 +115,13 @@ def test_a_slow_answer_is_a_timeout_and_does_not_hold_up_the_others(problem, ans
 def test_an_empty_reference_is_a_fault_of_the_data_and_names_the_problem(problem, answered):
     with pytest.raises(UngradableProblemError, match="p1"):
         grade(problem("math", " "), answered("4"))
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["The answer is $\\$18.90$.", "The answer is \\$18.90.", "The answer is $18.90.", "The answer is $18.90$."],
+)
+def test_a_dollar_sign_that_is_money_ends_no_formula(problem, sentence):
+    for gold in ("\\$18.90", "18.90"):
+        assert grade(problem("math", gold), sentence).score == 1.0
+        assert grade(problem("math", gold), sentence.replace("18", "19")).score == 0.0
