@@ -125,13 +125,18 @@ def main() -> None:
     graders = {name: lm_eval_gsm8k(name) for name in ("strict-match", "flexible-extract")}
     compare("GSM8K", made, graders, disagreements)
     problems, rows = read(options.math500, "math", options.every)
-    others = [next(o.answer for o in problems[place + 1 :] + problems if o.answer != p.answer)
-              for place, p in enumerate(problems)]  # fmt: skip
+    others = [_unlike(problem, problems[place + 1 :] + problems) for place, problem in enumerate(problems)]
     made = [(p, one, row["solution"]) for p, row, other in zip(problems, rows, others, strict=True)
             for one in math_outputs(p, row["solution"], other)]  # fmt: skip
     compare("MATH-500", made, {"hendrycks_math500": lm_eval_math}, disagreements)
     options.out.write_text("".join(line + "\n" for line in disagreements), encoding="utf-8")
     print(f"\n{len(disagreements)} disagreements in {options.out}")
+
+
+def _unlike(problem: Problem, others: list[Problem]) -> str:
+    """The first answer of ``others`` that is no part of the problem's, nor the other way round: x=5 is 5."""
+    gold = problem.answer
+    return next(other.answer for other in others if other.answer not in gold and gold not in other.answer)
 
 
 def read(path: str, layout: str, every: int) -> tuple[list[Problem], list[dict[str, str]]]:
