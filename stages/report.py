@@ -27,7 +27,14 @@ from stages.reporting.page import Report, render_page
 from stages.reporting.rl_runs import RLRun, read_rl_run
 from stages.reporting.routes import tell_apart
 from stages.reporting.samples import collect_samples
-from stages.reporting.tables import behaviour_table, difference_table, measured_benchmarks, stage_table, words_table
+from stages.reporting.tables import (
+    behaviour_table,
+    difference_table,
+    measured_benchmarks,
+    paper_table,
+    stage_table,
+    words_table,
+)
 from stages.reporting.targets import TargetRow, TargetSettings, check_targets
 from stages.run import StageRun, run_as_stage
 
@@ -118,6 +125,7 @@ def _assemble(
         targets=targets,
         stage_table=stage_table(found, config.checkpoints),
         stage_plots=draw_accuracies(found, config.checkpoints, measured_benchmarks(found)),
+        paper=paper_table(found),
         differences=difference_table(found, config.bootstrap, seed),
         behaviour=behaviour_table(found),
         words=words_table(found),

@@ -48,6 +48,8 @@ class Report:
     targets: Sequence[TargetRow]
     stage_table: Table
     stage_plots: Sequence[Plot]
+    paper: Table
+    """Public benchmarks beside published scores; no rows where none was run."""
     differences: Table
     behaviour: Table
     words: Table

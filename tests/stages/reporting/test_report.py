@@ -102,7 +102,7 @@ def test_an_interrupted_run_has_a_report_that_names_what_is_missing(
     (root / "metrics" / "stage4_general_rl.csv").unlink()
     (root / "metrics" / "stage0_problems.json").unlink()
     (root / "artifacts" / "stage2_reasoning_rl" / "groups.jsonl").unlink()
-    _, page = report_of(root)
+    _, page = report_of(root, "after")
     missing = page[page.index("This report is not complete") : page.index('<section id="phenomena">')]
     for file in ("stage4_general_rl.csv", "stage0_problems.json", "stage2_reasoning_rl/groups.jsonl"):
         assert f"{file} is not there" in missing
@@ -128,7 +128,7 @@ def test_evaluations_of_different_runs_are_shown_with_a_warning_on_top(
     provenance = json.loads(file.read_text(encoding="utf-8"))
     provenance["inputs"]["problems"]["md5"] = "other.dir"
     file.write_text(json.dumps(provenance), encoding="utf-8")
-    _, page = report_of(root)
+    _, page = report_of(root, "after")
     top = page[page.index("This report is not complete") : page.index('<section id="phenomena">')]
     assert "stage0_problems was used with md5" in top
     assert "the comparisons are of different runs" in top
@@ -181,6 +181,22 @@ def test_counts_of_the_report_are_those_of_its_table(make_run: Callable[..., Pat
     # 17 of the paper's and one student
     assert sum(count for name, count in metrics.items() if name.startswith("phenomena/")) == 18
     assert metrics["targets/met"] == 7
+
+
+def test_public_benchmarks_stand_beside_published_scores_where_they_were_run(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    root = make_run(labels=("R1",))
+    _, without = report_of(root, "before")
+    scores = root / "artifacts" / "evaluate" / "R1" / "scores.json"
+    measured = json.loads(scores.read_text())
+    measured["benchmarks"]["ifeval"] = {**measured["benchmarks"]["math"], "accuracy": 0.25}
+    scores.write_text(json.dumps(measured))
+    _, page = report_of(root, "after")
+    assert 'id="published"' not in without
+    section = page.split('<section id="published">')[1].split("</section>")[0]
+    assert "25.0" in section
+    assert "DeepSeek-R1" in section and "83.3" in section  # README of DeepSeek-R1: IFEval, prompt strict
 
 
 def test_same_inputs_give_the_same_bytes(make_run: Callable[..., Path], report_of: WriteReport) -> None:

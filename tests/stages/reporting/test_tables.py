@@ -1,5 +1,7 @@
 """The table of public benchmarks in the report's form."""
 
+from pathlib import Path
+
 from stages.reporting.evaluations import Evaluation
 from stages.reporting.tables import Cell, paper_table
 
@@ -10,7 +12,14 @@ SCORES = {
 
 
 def evaluation(label, benchmarks):
-    return Evaluation(label=label, records=(), benchmarks=benchmarks, reflective_words={}, search_sources=())
+    return Evaluation(
+        label=label,
+        completions=Path("none"),
+        phrases=(),
+        benchmarks=benchmarks,
+        reflective_words={},
+        search_sources=(),
+    )
 
 
 def test_own_checkpoints_come_first_and_published_models_below():
