@@ -12,7 +12,7 @@ from stages.run import StageRun
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With several processes the whole graph comes first: it takes as long as all others together, beside it."""
-    if config.getoption("numprocesses", None):
+    if hasattr(config, "workerinput"):
         items.sort(key=lambda item: item.path.name != "test_whole_graph.py")
 
 
