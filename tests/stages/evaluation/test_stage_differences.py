@@ -14,7 +14,7 @@ BEHAVIOUR = BehaviourSettings(
 
 
 def record(problem: int, score: float, benchmark: str = "math", *, cut: bool = False, reason: str = "wrong"):
-    behaviour = measure_behaviour("<think>a", tokens=1, truncated=cut, language="en", settings=BEHAVIOUR)
+    behaviour = measure_behaviour("<think>a", prompt="?", tokens=1, truncated=cut, language="en", settings=BEHAVIOUR)
     return ScoredCompletion(
         problem_id=str(problem), benchmark=benchmark, source="s", grader="math", language="en", prompt="?",
         reference="1", text="<think>a", score=score, reason=reason, behaviour=behaviour,
