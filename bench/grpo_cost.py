@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.grpo_step import one_step, start
+from bench.grpo_step import last_words, one_step, start
 from bench.random_policy import SHAPES, random_policy
 
 RANGES: dict[str, list[str]] = {
@@ -53,7 +53,7 @@ def _measure(settings: dict[str, str], folder: Path, rounds: int) -> tuple[float
          "--rounds", str(rounds), "--varied"]
     )  # fmt: skip
     taken = [one_step("ours", engine)[0] for _ in range(rounds + 1)][1:]
-    return statistics.median(taken), engine.communicate()[0].split()[-1]
+    return statistics.median(taken), last_words(engine)[-1]
 
 
 if __name__ == "__main__":

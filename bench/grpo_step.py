@@ -42,7 +42,7 @@ def main() -> None:
                 seconds[name].append(taken)
     medians = {name: statistics.median(taken) for name, taken in seconds.items()}
     for name, engine in engines.items():
-        peak = engine.communicate()[0].split()[-1]
+        peak = last_words(engine)[-1]
         ratio = f"{medians['stock'] / medians[name]:.2f} x stock" if "stock" in medians else ""
         spread = f"{min(seconds[name]):.2f} to {max(seconds[name]):.2f}"
         print(f"{name:6} {medians[name]:6.3f} s a step ({spread}), peak {peak} MB  {ratio}")
@@ -83,6 +83,18 @@ def one_step(name: str, engine: "subprocess.Popen[str]") -> tuple[float, float]:
             seconds, reward = line.removeprefix(_READY).split()
             return float(seconds), float(reward)
     raise RuntimeError(f"{name} ended with status {engine.wait()}; its messages stand above")
+
+
+def last_words(engine: "subprocess.Popen[str]") -> list[str]:
+    """What ``engine`` printed after its last step, in words; waits until it has ended.
+
+    Not ``communicate``: that loses what reading line by line has already taken from the pipe.
+    """
+    assert engine.stdin is not None and engine.stdout is not None
+    engine.stdin.close()
+    words = engine.stdout.read().split()
+    engine.wait()
+    return words
 
 
 class Turns:
@@ -131,9 +143,10 @@ def _train_ours(options: argparse.Namespace, problems: list[Any], turns: Turns, 
     block = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["stage0_r1_zero"]
     sampling = {**block["grpo"]["sampling"], "max_tokens": options.tokens, "batch_prompts": options.problems}
     ours = {"steps": options.rounds + 1, "problems_per_step": options.problems, "group_size": options.group}
+    on_policy = {"steps_per_rollout": 1}
     rare = {"save_every_steps": 10_000, "held_out": {"problems": 0, "every_steps": 1}}
     constant = {"learning_rate": options.rate, "min_learning_rate_ratio": 1.0, "warmup_steps": 0}
-    settings = GRPOSettings(**{**block["grpo"], **ours, **rare, **constant, "sampling": sampling})
+    settings = GRPOSettings(**{**block["grpo"], **ours, **on_policy, **rare, **constant, "sampling": sampling})
 
     class TimedRun(StageRun):
         def log(self, step: int, metrics: Any, total_steps: int | None = None) -> None:

@@ -11,7 +11,7 @@ import argparse
 import statistics
 import sys
 
-from bench.grpo_step import one_step, start
+from bench.grpo_step import last_words, one_step, start
 
 ENGINES = ("stock", "ours")
 
@@ -41,7 +41,7 @@ def main() -> None:
         for run, process in runs.items():
             found[run].append(one_step(run[0], process))
     for process in runs.values():
-        process.communicate()
+        last_words(process)
     _print(found, options.window)
 
 

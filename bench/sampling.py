@@ -16,7 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bench.grpo_step import Turns, bench_problems, one_step, start
+from bench.grpo_step import Turns, bench_problems, last_words, one_step, start
 from bench.random_policy import SHAPES, random_policy
 
 SAMPLERS = ("native", "transformers", "vllm")
@@ -70,7 +70,7 @@ def _compare(options: argparse.Namespace, samplers: list[str], model: str, size:
                 seconds[name].append(taken)
     rates: dict[str, float] = {}
     for name, engine in engines.items():
-        tokens, peak = engine.communicate()[0].split()[-2:]
+        tokens, peak = last_words(engine)[-2:]
         rates[name] = int(tokens) / sum(seconds[name])
         faster = f"{rates['native'] / rates[name]:7.2f} x" if "native" in rates else ""
         median = statistics.median(seconds[name])

@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from bench.grpo_step import Turns, one_step, start
+from bench.grpo_step import Turns, last_words, one_step, start
 
 _WARM_UP = 2
 _BATCH = 32
@@ -45,7 +45,7 @@ def main() -> None:
             if turn >= _WARM_UP:
                 seconds[name].append(taken)
     for name, engine in engines.items():
-        peak = engine.communicate()[0].split()[-1]
+        peak = last_words(engine)[-1]
         median = statistics.median(seconds[name])
         ratio = f"{sum(seconds['stock']) / sum(seconds[name]):5.2f} x stock" if "stock" in seconds else ""
         print(f"{name:>12} {1000 * median:7.1f} ms a step, {sum(seconds[name]):6.2f} s all, peak {peak} MB  {ratio}")
