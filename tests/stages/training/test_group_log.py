@@ -11,7 +11,7 @@ from stages.rollouts.sampler import Completion
 from stages.training.alarms import AlarmWatch
 from stages.training.group_log import GroupLog, advantages, name_group_metrics
 from stages.training.grpo import Scored
-from tests.stages.training.test_grpo import SETTINGS
+from tests.stages.training.toy_grpo import SETTINGS
 
 BEHAVIOUR = BehaviourSettings(
     rejected_tries=("no",),

@@ -14,10 +14,10 @@ from stages.run import StageRun
 from stages.training.curriculum import DropSolved
 from stages.training.group_log import advantages
 from stages.training.group_source import GroupSource
-from stages.training.grpo import RewardFunction, Scored, train_grpo
+from stages.training.grpo import RewardFunction, Scored
 from stages.training.grpo_settings import GRPOSettings
-from tests.stages.training.test_grpo import BEHAVIOUR, PROBLEMS, SETTINGS, reward_even_start
 from tests.stages.training.test_lora_reference import PROMPTS, make_trainer
+from tests.stages.training.toy_grpo import PROBLEMS, SETTINGS, reward_even_start, train_toy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -50,16 +50,7 @@ def run(checkpoint: Path, folder: Path, settings: GRPOSettings, reward: RewardFu
     """Train in ``folder``; the weights go to its ``out``."""
     folder.mkdir(exist_ok=True)
     stage = StageRun(name="test", item=None, seed=3, work=folder)
-    train_grpo(
-        settings,
-        policy=checkpoint,
-        problems=PROBLEMS,
-        reward=reward,
-        behaviour=BEHAVIOUR,
-        stage=stage,
-        work=folder,
-        out=folder / "out",
-    )
+    train_toy(settings, checkpoint, stage, folder / "out", reward=reward, work=folder)
     return stage
 
 

@@ -1,110 +1,20 @@
 """GRPO: our micro-batches against TRL's stock step, and learning on a toy."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import torch
 from trl import GRPOTrainer
 
-from stages.data.problems import Problem
-from stages.evaluation.behaviour import BehaviourSettings
-from stages.models.checkpoints import load_policy, load_tokenizer
+from stages.models.checkpoints import load_policy
 from stages.rollouts.native import NativeSampler
-from stages.rollouts.sampler import Completion, SamplingSettings
 from stages.run import StageRun
-from stages.training.alarms import AlarmSettings
 from stages.training.group_trainer import GroupTrainer
-from stages.training.grpo import Scored, train_grpo
-from stages.training.grpo_settings import GRPOSettings
 from stages.training.held_out import HeldOutSettings
 from stages.training.micro_batches import length_sorted, logprobs_by_length
-from stages.training.trl_arguments import trl_config
+from tests.stages.training.toy_grpo import PROBLEMS, SETTINGS, batch_of, make_trainer, reward_even_start, train_toy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-BEHAVIOUR = BehaviourSettings(
-    rejected_tries=("no",), accepted_tries=(), self_checks=(), backtracks=("wait",), alternatives=()
-)
-SETTINGS = GRPOSettings(
-    steps=3,
-    problems_per_step=2,
-    group_size=4,
-    steps_per_rollout=1,
-    learning_rate=1e-2,
-    min_learning_rate_ratio=1.0,
-    warmup_steps=0,
-    max_grad_norm=1.0,
-    max_rollbacks=0,
-    loss="grpo",
-    scale_advantages="group",
-    clip=10.0,
-    kl_weight=0.0,
-    reference_refresh_steps=0,
-    mask_truncated=False,
-    micro_batch_size=3,
-    precision="fp32",
-    save_every_steps=2,
-    log_group_every_steps=1,
-    held_out=HeldOutSettings(problems=0, every_steps=1),
-    alarms=AlarmSettings(
-        window_steps=20,
-        format_rise=0.2,
-        accuracy_rise=0.02,
-        model_rise=0.1,
-        accuracy_fall=0.05,
-        max_ungraded=0.5,
-        max_equal=0.9,
-    ),
-    sampling=SamplingSettings(sampler="native", temperature=1.0, top_p=1.0, max_tokens=12, batch_prompts=8),
-)
-PROBLEMS = [
-    Problem(
-        id=f"p{place}", domain="math", grader="math", source="chain", language="en", prompt=f"{place} + 1?", answer="1"
-    )
-    for place in range(8)
-]
-
-
-def reward_even_start(problems: Sequence[Problem], completions: Sequence[Completion], step: int) -> list[Scored]:
-    """1 for a completion whose first token has an even number: a random model gets about half of them."""
-    return [Scored(total=s, parts={"accuracy": s}) for s in (1.0 - c.tokens[0] % 2 for c in completions)]
-
-
-def batch_of(tokenizer, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Six rows of different lengths, as TRL hands them to a training step; one has no advantage."""
-    prompts, completions = [3, 5, 4, 5, 2, 3], [7, 2, 9, 1, 4, 6]
-    vocab = len(tokenizer)
-    prompt_mask = torch.tensor([[0] * (5 - n) + [1] * n for n in prompts])
-    mask = torch.tensor([[1] * n + [0] * (9 - n) for n in completions])
-    return {
-        "prompt_ids": torch.randint(10, vocab, (6, 5), generator=generator) * prompt_mask,
-        "prompt_mask": prompt_mask,
-        "completion_ids": torch.randint(10, vocab, (6, 9), generator=generator) * mask,
-        "completion_mask": mask,
-        "advantages": torch.tensor([1.0, -0.5, 0.0, 2.0, -1.0, -1.5]),
-        "num_items_in_batch": mask.sum(),
-    }
-
-
-def make_trainer(checkpoint: Path, folder: Path, loss: str, micro_batch_size: int) -> GroupTrainer:
-    from datasets import Dataset
-
-    return GroupTrainer(
-        model=load_policy(checkpoint),
-        reward_funcs=lambda completions, **_: [0.0] * len(completions),
-        args=trl_config(
-            output_dir=str(folder),
-            per_device_train_batch_size=6,
-            num_generations=2,
-            loss_type=loss,
-            max_steps=1,
-            bf16=False,
-        ),
-        train_dataset=Dataset.from_dict({"prompt": ["a"] * 3}),
-        processing_class=load_tokenizer(checkpoint),
-        micro_batch_size=micro_batch_size,
-    )
 
 
 @pytest.mark.parametrize("loss", ["grpo", "dapo", "dr_grpo", "bnpo"])
@@ -172,16 +82,7 @@ def test_an_exact_sampler_saves_the_pass_over_the_old_policy_and_nothing_else(
         passes.clear()
         (stage.work / name).mkdir()
         (stage.work / "metrics.jsonl").unlink(missing_ok=True)
-        train_grpo(
-            settings,
-            policy=tiny_checkpoint,
-            problems=PROBLEMS,
-            reward=reward_even_start,
-            behaviour=BEHAVIOUR,
-            stage=stage,
-            work=stage.work / name,
-            out=tmp_path / name,
-        )
+        train_toy(settings, tiny_checkpoint, stage, tmp_path / name, work=stage.work / name)
         return load_policy(tmp_path / name).state_dict(), passes.count(False), stage.recorded()
 
     reused, without_gradient, steps = train("exact")
@@ -248,30 +149,12 @@ def test_the_policy_learns_what_is_rewarded(tiny_checkpoint, stage, tmp_path):
     settings = SETTINGS.model_copy(
         update={"steps": 40, "problems_per_step": 8, "group_size": 16, "learning_rate": 3e-2}
     )
-    metrics = train_grpo(
-        settings,
-        policy=tiny_checkpoint,
-        problems=PROBLEMS,
-        reward=reward_even_start,
-        behaviour=BEHAVIOUR,
-        stage=stage,
-        work=stage.work,
-        out=tmp_path / "out",
-    )
+    metrics = train_toy(settings, tiny_checkpoint, stage, tmp_path / "out")
     assert metrics["reward/total"] > 0.9
 
 
 def run_to_end(checkpoint: Path, stage: StageRun, out: Path, reward=reward_even_start) -> dict[str, torch.Tensor]:
-    train_grpo(
-        SETTINGS,
-        policy=checkpoint,
-        problems=PROBLEMS,
-        reward=reward,
-        behaviour=BEHAVIOUR,
-        stage=stage,
-        work=stage.work,
-        out=out,
-    )
+    train_toy(SETTINGS, checkpoint, stage, out, reward=reward)
     return load_policy(out).state_dict()
 
 
@@ -304,16 +187,7 @@ def test_the_same_seed_gives_the_same_weights_and_a_killed_run_ends_with_them_to
 
 def test_too_few_problems_for_one_step_are_refused_before_any_work(tiny_checkpoint, stage, tmp_path):
     with pytest.raises(ValueError, match="1 problems, but one rollout needs 2"):
-        train_grpo(
-            SETTINGS,
-            policy=tiny_checkpoint,
-            problems=PROBLEMS[:1],
-            reward=reward_even_start,
-            behaviour=BEHAVIOUR,
-            stage=stage,
-            work=stage.work,
-            out=tmp_path / "out",
-        )
+        train_toy(SETTINGS, tiny_checkpoint, stage, tmp_path / "out", problems=PROBLEMS[:1])
 
 
 def test_held_out_accuracy_is_measured_before_the_first_step_and_changes_no_weight(tiny_checkpoint, tmp_path):
@@ -321,17 +195,7 @@ def test_held_out_accuracy_is_measured_before_the_first_step_and_changes_no_weig
         (tmp_path / name).mkdir()
         stage = StageRun(name=name, item=None, seed=3, work=tmp_path / name)
         settings = SETTINGS.model_copy(update={"held_out": HeldOutSettings(problems=problems, every_steps=2)})
-        train_grpo(
-            settings,
-            policy=tiny_checkpoint,
-            problems=PROBLEMS,
-            reward=reward_even_start,
-            behaviour=BEHAVIOUR,
-            stage=stage,
-            work=stage.work,
-            out=tmp_path / f"out_{name}",
-            held_out=PROBLEMS,
-        )
+        train_toy(settings, tiny_checkpoint, stage, tmp_path / f"out_{name}", held_out=PROBLEMS)
         return load_policy(tmp_path / f"out_{name}").state_dict(), stage.recorded()
 
     with_probe, curves = trained("probed", 4)

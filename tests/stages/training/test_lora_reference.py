@@ -13,11 +13,10 @@ from stages.rollouts.generate import make_sampler
 from stages.run import StageRun
 from stages.training.dynamic_sampling import Group
 from stages.training.group_trainer import GroupTrainer, rollout
-from stages.training.grpo import train_grpo
 from stages.training.lora import LoraSettings, lora_config, merge_lora
 from stages.training.lora_reference import RefreshReference, add_reference
 from stages.training.trl_arguments import trl_config
-from tests.stages.training.test_grpo import BEHAVIOUR, PROBLEMS, SETTINGS, reward_even_start
+from tests.stages.training.toy_grpo import PROBLEMS, SETTINGS, reward_even_start, train_toy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -146,16 +145,8 @@ def test_a_killed_run_ends_with_the_weights_of_one_never_killed(tiny_checkpoint,
                 raise KeyboardInterrupt
             return reward_even_start(problems, completions, step)
 
-        train_grpo(
-            settings,
-            policy=tiny_checkpoint,
-            problems=PROBLEMS,
-            reward=reward,
-            behaviour=BEHAVIOUR,
-            stage=StageRun(name=name, item=None, seed=3, work=work),
-            work=work,
-            out=tmp_path / f"out_{name}",
-        )
+        stage = StageRun(name=name, item=None, seed=3, work=work)
+        train_toy(settings, tiny_checkpoint, stage, tmp_path / f"out_{name}", reward=reward)
         return load_policy(tmp_path / f"out_{name}").state_dict()
 
     whole = run("whole")

@@ -5,10 +5,9 @@ import math
 import pytest
 import torch
 
-from stages.training.grpo import train_grpo
 from stages.training.lora import LoraSettings
 from stages.training.sampler_mismatch import correction, mismatch_metrics
-from tests.stages.training.test_grpo import BEHAVIOUR, PROBLEMS, SETTINGS, batch_of, make_trainer, reward_even_start
+from tests.stages.training.toy_grpo import SETTINGS, batch_of, make_trainer, train_toy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -67,16 +66,7 @@ def test_the_samplers_agree_with_the_trainer_at_every_step(tiny_checkpoint, stag
     settings = SETTINGS.model_copy(
         update={"sampling": sampling, "lora": lora, "sampler_correction": 2.0, "steps_per_rollout": 2, "steps": 4}
     )
-    train_grpo(
-        settings,
-        policy=tiny_checkpoint,
-        problems=PROBLEMS,
-        reward=reward_even_start,
-        behaviour=BEHAVIOUR,
-        stage=stage,
-        work=stage.work,
-        out=tmp_path / "out",
-    )
+    train_toy(settings, tiny_checkpoint, stage, tmp_path / "out")
     rows = stage.recorded()
     assert sorted(rows) == [1, 2, 3, 4]
     for step, row in rows.items():
