@@ -63,10 +63,10 @@ deploy: up  ## tell Prefect the flows and their parameters
 	@echo "deployed r1-pipeline/full, r1-zero/full, r1-distillation/full, r1-stage/one"
 
 demo: ready deploy  ## the whole pipeline on this machine, from nothing to the report
-	@$(RUN) tasks.watch r1-pipeline/full
+	@$(RUN) tasks.follow r1-pipeline/full
 
 watch: setup  ## look on while stages are at work: curves, alarms, completions; needs no server
-	@$(RUN) tasks.live
+	@$(RUN) tasks.watch
 
 test: check  ## checks, then all tests, with one run of the whole graph on the smoke profile
 	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder

@@ -2,7 +2,7 @@
 
 In: metrics of one step after the other. Out: the lines of ``metrics.jsonl``, the same numbers for
 tracking (with the seconds a step takes, which are kept out of the file), one line for people, and ``progress.json``
-beside the file: how far the run is and its pace, for who looks on (``tasks/live.py``).
+beside the file: how far the run is and its pace, for who looks on (``tasks/watch.py``).
 """
 
 import time

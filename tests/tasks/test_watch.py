@@ -15,8 +15,8 @@ import pytest
 from rich.console import Console
 
 from tasks import live_runs
-from tasks.live import alarms, look_on, sparkline
 from tasks.live_runs import Curve, LiveRun, last_group, read_curve, read_runs
+from tasks.watch import alarms, look_on, sparkline
 
 ROOT = Path(__file__).parents[2]
 GROUP = {
@@ -165,7 +165,7 @@ def read_until(terminal: int, text: bytes) -> bytes:
 def test_ctrl_c_in_a_terminal_ends_without_a_trace_and_gives_the_screen_back(tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "tasks.live"],
+        [sys.executable, "-m", "tasks.watch"],
         cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm"},
         stdin=theirs,
