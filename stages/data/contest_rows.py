@@ -65,9 +65,11 @@ def _cases(packed: Any, where: str) -> list[Mapping[str, Any]]:
         cases = json.loads(text)
     except (AttributeError, TypeError, ValueError, EOFError, zlib.error, pickle.UnpicklingError) as error:
         raise ProblemFileError(f"{where}: its tests cannot be read ({error})") from error
-    if not all(isinstance(case, Mapping) and {"input", "output"} <= set(case) for case in cases):
-        raise ProblemFileError(f"{where}: a test without input or output")
-    return list(cases)
+    if not isinstance(cases, list) or not all(
+        isinstance(case, Mapping) and {"input", "output"} <= set(case) for case in cases
+    ):
+        raise ProblemFileError(f"{where}: its tests are no list of objects with input and output")
+    return cases
 
 
 def _unpacked(packed: str) -> str:
