@@ -173,7 +173,7 @@ def _scores(config: Config, records: Sequence[ScoredCompletion], seed: int) -> d
         return {name: summarize(part, config.behaviour, config.bootstrap, seed) for name, part in parts.items() if part}
 
     behaviours = [one.behaviour for one in records]
-    facts = words_of(behaviours, [one.score for one in records], config.behaviour) if behaviours else []
+    facts = words_of(behaviours, [one.score for one in records], config.behaviour)
     words = mean_behaviour(behaviours, config.behaviour).reflective_words if behaviours else {}
     return {
         "benchmarks": summaries(sets),

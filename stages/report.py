@@ -116,10 +116,11 @@ def _assemble(
 ) -> Report:
     claims, targets = check_claims(found, config.bootstrap, seed), check_targets(found, config.targets)
     curves = {one.title: one.curves for one in training if one.curves is not None}
+    held_out = [one.benchmarks["all"] for one in found.values() if "all" in one.benchmarks]
     return Report(
         seed=seed,
-        k=", ".join(map(str, sorted({round(one.benchmarks["all"]["k"]) for one in found.values()}))),
-        num_problems=max((int(one.benchmarks["all"]["num_problems"]) for one in found.values()), default=0),
+        k=", ".join(map(str, sorted({round(scores["k"]) for scores in held_out}))),
+        num_problems=max((int(scores["num_problems"]) for scores in held_out), default=0),
         confidence=config.bootstrap.confidence,
         claims=claims,
         targets=targets,

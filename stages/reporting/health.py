@@ -114,10 +114,10 @@ def _watched(curves: Curves) -> list[str]:
 
 
 def _graded_in_evaluation(evaluations: Mapping[str, Evaluation]) -> list[tuple[str, ...]]:
-    """A row a checkpoint."""
+    """A row a checkpoint; one that was asked public benchmarks only has nothing measured here."""
     found = []
     for label, evaluation in evaluations.items():
-        scores = evaluation.benchmarks["all"]
+        scores = evaluation.benchmarks.get("all", {})
         shares = [scores.get(name) for name, _ in GRADING]
         found.append((label, *(NOT_MEASURED if one is None else f"{100 * one:.1f} %" for one in shares)))
     return found

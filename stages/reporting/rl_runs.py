@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.evaluation.words import words_of_run
 from stages.reporting.curves import Curves, Plot, draw_panels, ends, read_curves
 from stages.reporting.evolution import evolution
 from stages.reporting.groups import LoggedGroups, read_groups
 from stages.reporting.limits import PageLimits
+from stages.reporting.tables import Table, run_words_table
 
 CHANGES = (
     "reward/accuracy",
@@ -35,6 +37,8 @@ class RLRun:
     plots: Sequence[Plot]
     changes: Sequence[tuple[str, str]]
     """Metric -> its mean over the first and the last tenth of the steps."""
+    words: Table
+    """The reflective words in it; no rows where none was measured."""
     evolution: Mapping[str, Any] | None
     groups: LoggedGroups
     missing: Sequence[str]
@@ -58,7 +62,17 @@ def read_rl_run(
         curves=curves,
         plots=draw_panels(curves, smoothing, limits.curve_points) if curves else [],
         changes=[(name, f"{pair[0]:.2f} → {pair[1]:.2f}" if pair else "not logged") for name, pair in changes],
+        words=run_words_table(words_of_run(_by_step(curves)) if curves else []),
         evolution=evolution(curves, limits.curve_points) if curves else None,
         groups=read_groups(groups_file, limits),
         missing=[f"{path} is not there" for path in (curves_file, groups_file) if not path.is_file()],
     )
+
+
+def _by_step(curves: Curves) -> dict[int, dict[str, float]]:
+    """The metrics of each step, without those that it did not log."""
+    columns = curves.columns.items()
+    return {
+        step: {name: value for name, column in columns if (value := column[place]) is not None}
+        for place, step in enumerate(curves.steps)
+    }

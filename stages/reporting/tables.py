@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from stages.evaluation.benchmarks import BENCHMARKS
 from stages.evaluation.paper_table import PaperCell, make_paper_table
 from stages.evaluation.statistics import BootstrapSettings
+from stages.evaluation.words import WordFacts
 from stages.reporting.claims import DISTILLED, STUDENT
 from stages.reporting.comparisons import compare
 from stages.reporting.evaluations import Evaluation
@@ -116,6 +117,29 @@ def words_table(evaluations: Mapping[str, Evaluation]) -> Table:
     words = list(dict.fromkeys(word for one in evaluations.values() for word in one.reflective_words))
     rows = [(label, [_rate(one.reflective_words.get(word)) for word in words]) for label, one in evaluations.items()]
     return Table(headings=("checkpoint", *words), rows=rows)
+
+
+def run_words_table(facts: Sequence[WordFacts]) -> Table:
+    """What a training run says of each reflective word; no rows where none was measured."""
+
+    def percent(share: float | None) -> Cell:
+        return Cell(text=NOT_MEASURED if share is None else f"{100 * share:.1f}")
+
+    return Table(
+        headings=("word", "first at step", "% of completions", "% right with it", "% right without"),
+        rows=[
+            (
+                one.word,
+                [
+                    Cell(text="never" if one.first_step is None else str(one.first_step)),
+                    percent(one.share),
+                    percent(one.accuracy_with),
+                    percent(one.accuracy_without),
+                ],
+            )
+            for one in facts
+        ],
+    )
 
 
 def difference_table(evaluations: Mapping[str, Evaluation], bootstrap: BootstrapSettings, seed: int) -> Table:

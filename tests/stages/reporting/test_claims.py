@@ -3,24 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from stages.evaluation.statistics import BootstrapSettings
 from stages.reporting.claims import check_claims
 from stages.reporting.comparisons import compare
 from stages.reporting.evaluations import read_evaluations
 from stages.reporting.tables import difference_table, stage_table
-from stages.reporting.targets import TargetSettings, check_targets
+from stages.reporting.targets import check_targets
+from tests.stages.reporting.made_up_run import BOOTSTRAP, LEVELS, TARGETS
 
-BOOTSTRAP = BootstrapSettings(resamples=400, confidence=0.95)
-LABELS = ("base", "R1-Zero", "Dev1", "Dev2", "Dev3", "R1", "student-small", "R1-Distill-small")
-TARGETS = TargetSettings(
-    base_math_low=0.1,
-    base_math_high=0.3,
-    r1_zero_math=0.75,
-    growth=1.5,
-    r1_format=0.95,
-    r1_language_mixing=0.02,
-    distillation_gain=0.3,
-)
+LABELS = tuple(LEVELS)
 
 
 def verdicts(folder: Path, labels: tuple[str, ...] = LABELS) -> dict[str, str]:

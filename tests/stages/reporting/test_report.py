@@ -199,6 +199,47 @@ def test_public_benchmarks_stand_beside_published_scores_where_they_were_run(
     assert "DeepSeek-R1" in section and "83.3" in section  # README of DeepSeek-R1: IFEval, prompt strict
 
 
+def test_a_checkpoint_asked_public_benchmarks_only_has_a_report(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    root = make_run(labels=("R1",))
+    folder = root / "artifacts" / "evaluate" / "R1"
+    scores = json.loads((folder / "scores.json").read_text())
+    scores |= {"benchmarks": {"ifeval": scores["benchmarks"]["math"]}, "reflective_words_per_1000_tokens": {}}
+    (folder / "scores.json").write_text(json.dumps(scores))
+    (folder / "completions.jsonl").write_text("")
+    metrics, page = report_of(root)
+    assert 'id="published"' in page
+    assert metrics["phenomena/not_measured"] == 17
+    assert metrics["phenomena/appeared"] == 0
+
+
+def test_a_run_tells_each_reflective_word_s_first_step_and_accuracy(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    root = make_run()
+    (root / "metrics" / "stage0_r1_zero.csv").write_text(
+        "step,reward/accuracy,word/wait,word_share/wait,word_accuracy/wait,word/but\n"
+        "1,0.25,0,,,0\n"
+        "2,,,,,\n"  # no rollout
+        "5,0.5,3.5,0.5,0.75,0\n"
+    )
+    _, page = report_of(root)
+    # wait: in 0 and 50 % of two rollouts' completions; right with it 0.5 * 0.75 of 0.5; without it
+    # (0.25 + 0.5 - 0.375) of 1.5
+    assert row_of(page, "wait") == ["5", "25.0", "75.0", "25.0"]
+    # but: never; right without it 0.75 of 2
+    assert row_of(page, "but") == ["never", "0.0", "–", "37.5"]
+
+
+def row_of(page: str, word: str) -> list[str]:
+    """The cells of ``word`` in the first table of words in a run."""
+    table = page.split("first at step")[1].split("</table>", maxsplit=1)[0]
+    row = re.search(rf">{word}</th>(.*?)</tr>", table, re.DOTALL)
+    assert row is not None
+    return [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<td.*?</td>", row[1], re.DOTALL)]
+
+
 def test_same_inputs_give_the_same_bytes(make_run: Callable[..., Path], report_of: WriteReport) -> None:
     root = make_run()
     assert report_of(root, "one") == report_of(root, "two")
