@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-SHAPES = {"0.9M": (4, 128), "4M": (6, 224), "15M": (8, 384), "60M": (12, 640)}
+SHAPES = {"0.9M": (4, 128), "4M": (5, 256), "15M": (8, 384), "60M": (12, 640)}
 """Name -> layers, width."""
 _CONTEXT = 2048
 

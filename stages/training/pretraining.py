@@ -70,7 +70,7 @@ def tiny_model(settings: PretrainingSettings, tokenizer: "PreTrainedTokenizerBas
             intermediate_size=settings.mlp_width,
             num_hidden_layers=settings.layers,
             num_attention_heads=heads,
-            num_key_value_heads=max(1, heads // 2),
+            num_key_value_heads=heads // 2 if heads % 2 == 0 else 1,
             head_dim=32,
             max_position_embeddings=settings.context_tokens,
             tie_word_embeddings=True,

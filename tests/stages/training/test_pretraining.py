@@ -4,11 +4,12 @@ import hashlib
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 from stages.data.tiny_world.corpus import CorpusSettings, documents
 from stages.models.checkpoints import load_policy, load_tokenizer
-from stages.training.pretraining import NO_LOSS, PretrainingSettings, heldout_loss, packed_blocks, pretrain
+from stages.training.pretraining import NO_LOSS, PretrainingSettings, heldout_loss, packed_blocks, pretrain, tiny_model
 
 PARAMS = yaml.safe_load(Path("profiles/tiny.yaml").read_text(encoding="utf-8"))
 CORPUS = CorpusSettings(**PARAMS["stage0_base_model"]["corpus"])
@@ -43,6 +44,14 @@ def test_prompts_carry_no_loss_and_completions_with_their_end_token_do():
     ]
     end = learned.index(tokenizer.eos_token_id)
     assert tokenizer.decode(learned[:end]) == completion
+
+
+@pytest.mark.parametrize("width", [32, 96, 128, 160])  # 1, 3, 4 and 5 heads of 32
+def test_a_model_of_any_width_the_settings_take_reads_tokens(width):
+    tokenizer = load_tokenizer(Path("weights/tiny-base"))
+    recipe = PARAMS["stage0_base_model"]["pretraining"] | {"layers": 1, "width": width}
+    model = tiny_model(PretrainingSettings(**recipe), tokenizer)
+    assert model(torch.tensor([[1, 2, 3]])).logits.shape == (1, 3, len(tokenizer))
 
 
 def test_the_recipe_learns_and_gives_the_same_model_twice(stage, tmp_path):
