@@ -17,10 +17,16 @@ from stages.rollouts.sampler import Completion, Sampler, SamplerName, SamplingSe
 logger = logging.getLogger(__name__)
 
 
-def choose_sampler(model_type: str, *, gpu: bool, vllm: bool) -> tuple[SamplerName, str]:
+VLLM_CPU_PARAMETERS = 20_000_000
+"""On a CPU, native is faster below and vLLM above (``bench/sampling.py``; the table is in docs/samplers.md)."""
+
+
+def choose_sampler(model_type: str, parameters: int, *, gpu: bool, vllm: bool) -> tuple[SamplerName, str]:
     """What ``auto`` stands for, and why: ``gpu`` is at hand, ``vllm`` is installed."""
     if gpu and vllm:
         return "vllm", "a GPU is here"
+    if vllm and parameters >= VLLM_CPU_PARAMETERS:
+        return "vllm", f"no GPU is here, the model has {parameters / 1e6:.0f} million parameters"
     missing = "vLLM is not installed" if gpu else "no GPU is here"
     if model_type == "qwen3":
         return "native", f"{missing}, the model is a qwen3"
@@ -38,9 +44,8 @@ def make_sampler(settings: SamplingSettings, source: Any, tokenizer: Any) -> Sam
     if name == "auto":
         import torch
 
-        name, reason = choose_sampler(
-            _model_type(source), gpu=torch.cuda.is_available(), vllm=importlib.util.find_spec("vllm") is not None
-        )
+        vllm = importlib.util.find_spec("vllm") is not None
+        name, reason = choose_sampler(*_type_and_size(source), gpu=torch.cuda.is_available(), vllm=vllm)
         logger.info("sampler auto is %s: %s", name, reason)
     if name == "vllm":
         from stages.rollouts.vllm_sampler import VllmSampler
@@ -58,12 +63,16 @@ def make_sampler(settings: SamplingSettings, source: Any, tokenizer: Any) -> Sam
     return TransformersSampler(model, tokenizer)
 
 
-def _model_type(source: Any) -> str:
+def _type_and_size(source: Any) -> tuple[str, int]:
+    """Model type and number of parameters."""
     if not isinstance(source, Path):
-        return source.config.model_type
-    from transformers import AutoConfig
+        return source.config.model_type, source.num_parameters()
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
 
-    return AutoConfig.from_pretrained(source).model_type
+    config = AutoConfig.from_pretrained(source)
+    with torch.device("meta"):
+        return config.model_type, AutoModelForCausalLM.from_config(config).num_parameters()
 
 
 def generate_groups(

@@ -22,7 +22,7 @@ class SamplingSettings(BaseModel):
 
     sampler: SamplerName = "auto"
     """``native`` is ours, for Qwen3 models; ``vllm`` is for models that fill a GPU (extra ``vllm``); ``transformers``
-    takes any model. ``auto``: vllm where a GPU and vLLM are, else native for a Qwen3, else transformers."""
+    takes any model. ``auto``: the fastest that is here, by what ``choose_sampler`` knows of machine and model."""
     temperature: float = Field(ge=0)
     """0 is greedy. The paper samples at 1.0 in RL and 0.6 in evaluation."""
     top_p: float = Field(gt=0, le=1)

@@ -21,7 +21,7 @@ from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
-from stages.rollouts import vllm_sampler
+from stages.rollouts import generate, vllm_sampler
 from stages.rollouts.generate import choose_sampler, generate_groups, make_sampler
 from stages.rollouts.policy_weights import named_weights
 from stages.rollouts.sampler import Completion, Sampler, SamplingSettings
@@ -365,18 +365,31 @@ def test_vllm_is_refused_in_one_of_several_processes(model, tokenizer, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("model_type", "gpu", "vllm", "expected"),
+    ("model_type", "millions", "gpu", "vllm", "expected"),
     [
-        ("qwen3", True, True, "vllm"),
-        ("llama", True, True, "vllm"),
-        ("qwen3", True, False, "native"),
-        ("qwen3", False, True, "native"),
-        ("llama", False, True, "transformers"),
-        ("llama", True, False, "transformers"),
+        ("qwen3", 1, True, True, "vllm"),
+        ("llama", 1, True, True, "vllm"),
+        ("qwen3", 60, True, False, "native"),
+        ("qwen3", 15, False, True, "native"),
+        ("qwen3", 60, False, True, "vllm"),
+        ("qwen3", 60, False, False, "native"),
+        ("llama", 60, False, True, "vllm"),
+        ("llama", 1, False, True, "transformers"),
+        ("llama", 1, False, False, "transformers"),
+        ("llama", 1, True, False, "transformers"),
     ],
 )
-def test_auto_is_vllm_on_a_gpu_and_else_what_the_model_allows(model_type, gpu, vllm, expected):
-    assert choose_sampler(model_type, gpu=gpu, vllm=vllm)[0] == expected
+def test_auto_is_the_fastest_that_the_machine_and_the_model_allow(model_type, millions, gpu, vllm, expected):
+    assert choose_sampler(model_type, millions * 10**6, gpu=gpu, vllm=vllm)[0] == expected
+
+
+@pytest.mark.parametrize("size", [1, 10**9])
+def test_auto_counts_a_checkpoint_s_parameters(checkpoint, tokenizer, monkeypatch, size):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: object())
+    monkeypatch.setattr(generate, "VLLM_CPU_PARAMETERS", size)
+    monkeypatch.setattr(vllm_sampler, "VllmSampler", lambda *_: "vllm")
+    assert (make_sampler(named("auto"), checkpoint, tokenizer) == "vllm") is (size == 1)
 
 
 def test_auto_says_what_it_has_chosen(checkpoint, tokenizer, caplog, monkeypatch):
