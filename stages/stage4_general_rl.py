@@ -22,6 +22,9 @@ from stages.training.grpo import train_grpo
 from stages.training.grpo_rewards import model_reward, reasoning_only, routed_reward, rule_reward
 from stages.training.grpo_settings import GRPOBlock
 
+GROUPS_FILE = "groups.jsonl"
+"""What each phase leaves beside its checkpoint; the first one's folder goes with the work folder."""
+
 
 class Config(StageConfig):
     """Block ``stage4_general_rl`` of params.yaml."""
@@ -46,7 +49,7 @@ def run(
     reward_models: Path,
     out: Path,
 ) -> dict[str, float]:
-    """Train ``policy`` in two phases, write R1 to ``out``; metrics of the last step.
+    """Train ``policy`` in two phases, write R1 and the groups of both to ``out``; metrics of the last step.
 
     Raises:
         ValueError: ``preference_steps`` leaves no step for the first phase.
@@ -84,6 +87,8 @@ def run(
             held_out=held_out,
             first_step=done,
         )
+    groups = [(folder / GROUPS_FILE).read_text(encoding="utf-8") for folder in (halfway, out)]
+    (out / GROUPS_FILE).write_text("".join(groups), encoding="utf-8")
     return metrics
 
 

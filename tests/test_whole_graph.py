@@ -89,6 +89,12 @@ def test_plain_dvc_makes_every_checkpoint_and_a_report_that_needs_no_network(by_
     assert len(report) < 10_000_000
 
 
+def test_the_final_rl_shows_the_groups_of_both_its_phases(by_dvc):
+    rows = [json.loads(line) for line in (by_dvc / "artifacts" / "stage4_general_rl" / "groups.jsonl").open()]
+    # three steps, one group logged at each; the last one is the second phase
+    assert [row["step"] for row in rows] == [0, 1, 2]
+
+
 def test_the_flow_leaves_the_same_lock_file_as_plain_dvc(by_dvc, by_flow):
     assert (by_flow / "dvc.lock").read_text() == (by_dvc / "dvc.lock").read_text()
 
