@@ -142,6 +142,7 @@ def measure(root: Path, labels: list[str], params: dict) -> tuple[float, int]:
         config,
         StageRun(name="report", item=None, seed=0, work=Path("work")),
         evaluations=artifacts / "evaluate",
+        win_rates=artifacts / "judge" / "win_rates.json",
         r1_zero_curves=curves[0],
         reasoning_curves=curves[1],
         general_curves=curves[2],

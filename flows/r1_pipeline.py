@@ -27,4 +27,5 @@ def r1_pipeline() -> None:
         stage("stage4_general_rl")  # R1
         stage("stage5_distillation")  # R1-Distill, one per student
         stage("evaluate")
+        stage("judge")  # preference: who is liked better than a baseline
         stage("report")

@@ -1,6 +1,6 @@
 """The report: one HTML file that says what was measured and what it was made of.
 
-    evaluations + curves and groups of the RL stages + what the problem stage dropped  ->  report.html
+    evaluations + win rates + curves and groups of the RL stages + what the problem stage dropped  ->  report.html
 
 Whether each of the paper's phenomena appeared is computed here from the scored completions, with
 intervals. The lineage is followed from the evaluations through every artifact's provenance.json.
@@ -24,6 +24,7 @@ from stages.reporting.health import check_health, read_dropped
 from stages.reporting.limits import PageLimits
 from stages.reporting.lineage import Artifact, MixedRunsError, read_lineage
 from stages.reporting.page import Report, render_page
+from stages.reporting.preference import Preference, read_preference
 from stages.reporting.rl_runs import RLRun, read_rl_run
 from stages.reporting.routes import tell_apart
 from stages.reporting.samples import collect_samples
@@ -62,6 +63,7 @@ def run(
     stage: StageRun,
     *,
     evaluations: Path,
+    win_rates: Path,
     r1_zero_curves: Path,
     reasoning_curves: Path,
     general_curves: Path,
@@ -85,14 +87,15 @@ def run(
         for title, note, curves, groups in sources
     ]
     missing = [f"{label} was not evaluated" for label in config.checkpoints if label not in found]
-    missing += [f"{path} is not there" for path in (problem_counts, quarantine) if not path.is_file()]
+    missing += [f"{path} is not there" for path in (win_rates, problem_counts, quarantine) if not path.is_file()]
     missing += [line for one in training for line in one.missing]
     artifacts, mixed = _lineage([evaluations / label for label in found])
     missing += mixed
     for line in missing:
         stage.note(f"missing in the report: {line}")
     dropped = read_dropped(problem_counts, quarantine)
-    report = _assemble(config, stage.seed, found, training, artifacts, missing, dropped)
+    preference = read_preference(win_rates, config.checkpoints)
+    report = _assemble(config, stage.seed, found, preference, training, artifacts, missing, dropped)
     (out / REPORT_FILE).write_text(render_page(report), encoding="utf-8")
     return _counts(report.claims, report.targets)
 
@@ -109,6 +112,7 @@ def _assemble(
     config: Config,
     seed: int,
     found: Mapping[str, Evaluation],
+    preference: Preference,
     training: Sequence[RLRun],
     artifacts: Mapping[str, Artifact],
     missing: Sequence[str],
@@ -127,6 +131,7 @@ def _assemble(
         stage_table=stage_table(found, config.checkpoints),
         stage_plots=draw_accuracies(found, config.checkpoints, measured_benchmarks(found)),
         paper=paper_table(found),
+        preference=preference,
         differences=difference_table(found, config.bootstrap, seed),
         behaviour=behaviour_table(found),
         words=words_table(found),

@@ -54,5 +54,5 @@ def test_every_stage_of_dvc_yaml_is_a_module_a_params_block_and_a_line_of_the_fl
     flow = (REPOSITORY / "flows" / "r1_pipeline.py").read_text()
     assert stages == set(re.findall(r'stage\("([^"]+)"\)', flow))
     assert stages <= set(yaml.safe_load((REPOSITORY / "params.yaml").read_text()))
-    steps = {path.stem for path in (REPOSITORY / "stages").glob("stage*.py")} | {"evaluate", "report"}
+    steps = {path.stem for path in (REPOSITORY / "stages").glob("stage*.py")} | {"evaluate", "judge", "report"}
     assert stages == steps

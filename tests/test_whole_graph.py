@@ -86,6 +86,7 @@ def test_plain_dvc_makes_every_checkpoint_and_a_report_that_needs_no_network(by_
         assert (by_dvc / "artifacts" / name / "model.safetensors").is_file()
     report = (by_dvc / "artifacts" / "report" / "report.html").read_text()
     assert all(label in report for label in CHECKPOINTS)
+    assert "Judge: reward model helpful" in report
     assert len(report) < 10_000_000
 
 
@@ -112,7 +113,7 @@ def test_a_changed_number_remakes_what_depends_on_it_and_changing_it_back_trains
     set_param(by_flow, value * 2)
     printed = run_flow(by_flow)
     worked = {line.split("]")[0].split("[")[-1] for line in printed.splitlines() if "] published" in line}
-    assert worked == {"stage4_general_rl", "evaluate@R1", "report"}
+    assert worked == {"stage4_general_rl", "evaluate@R1", "judge", "report"}
     set_param(by_flow, value)
     assert "] published" not in run_flow(by_flow)
     assert (by_flow / "dvc.lock").read_text() == original

@@ -66,7 +66,9 @@ REAL_SHAPE: dict[str, list[str]] = {
     "evaluate@R1": ["stage4_general_rl", "stage0_problems"],
     "evaluate@student-small": ["stage0_student_model@small", "stage0_problems"],
     "evaluate@R1-Distill-small": ["stage5_distillation@small", "stage0_problems"],
+    "judge": ["stage4_reward_models", "evaluate@Dev3", "evaluate@R1"],
     "report": [
+        "judge",
         "evaluate@base",
         "evaluate@R1",
         "evaluate@R1-Zero",

@@ -17,8 +17,7 @@ STAGES_FOLDER = Path(__file__).parents[1]
 
 def stage_names() -> list[str]:
     """The modules that are steps: those directly in ``stages/`` that define a ``Config``."""
-    steps = [*STAGES_FOLDER.glob("stage[0-9]_*.py"), STAGES_FOLDER / "evaluate.py", STAGES_FOLDER / "report.py"]
-    return sorted(path.stem for path in steps)
+    return sorted({path.stem for path in STAGES_FOLDER.glob("stage[0-9]_*.py")} | {"evaluate", "judge", "report"})
 
 
 def check_params(path: Path = PARAMS_FILE) -> None:

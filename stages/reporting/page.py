@@ -21,6 +21,7 @@ from stages.reporting.graph_figure import GraphFigure
 from stages.reporting.health import Health
 from stages.reporting.limits import as_json
 from stages.reporting.lineage import Artifact
+from stages.reporting.preference import Preference
 from stages.reporting.rl_runs import RLRun
 from stages.reporting.routes import Route
 from stages.reporting.samples import Samples
@@ -50,6 +51,7 @@ class Report:
     stage_plots: Sequence[Plot]
     paper: Table
     """Public benchmarks beside published scores; no rows where none was run."""
+    preference: Preference
     differences: Table
     behaviour: Table
     words: Table

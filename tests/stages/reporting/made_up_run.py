@@ -265,6 +265,7 @@ def write_report(root: Path, name: str = "out") -> tuple[dict[str, float], str]:
         CONFIG,
         StageRun(name="report", item=None, seed=0, work=root / "work"),
         evaluations=artifacts / "evaluate",
+        win_rates=artifacts / "judge" / "win_rates.json",
         r1_zero_curves=metrics / "stage0_r1_zero.csv",
         reasoning_curves=metrics / "stage2_reasoning_rl.csv",
         general_curves=metrics / "stage4_general_rl.csv",

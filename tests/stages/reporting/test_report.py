@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from stages.evaluation.preference import Pair, Verdict, summarize_verdicts
 from stages.reporting.limits import as_json
 from stages.reporting.page import flatten
+from tests.stages.reporting.made_up_run import BOOTSTRAP
 
 ROOT = Path(__file__).parents[3]
 WriteReport = Callable[..., tuple[dict[str, float], str]]
@@ -137,9 +139,9 @@ def test_evaluations_of_different_runs_are_shown_with_a_warning_on_top(
 
 def test_a_run_that_has_left_nothing_has_a_report_of_what_is_missing(tmp_path: Path, report_of: WriteReport) -> None:
     _, page = report_of(tmp_path)
-    # 8 checkpoints, 3 curves, 3 logs of groups, counts and quarantine of the problems
+    # 8 checkpoints; 3 curves, 3 logs of groups, win rates, counts and quarantine of the problems
     assert page.count("was not evaluated</li>") == 8
-    assert page.count(" is not there</li>") == 8
+    assert page.count(" is not there</li>") == 9
 
 
 def test_by_hand_a_report_is_made_where_nothing_has_been_run(tmp_path: Path) -> None:
@@ -197,6 +199,30 @@ def test_public_benchmarks_stand_beside_published_scores_where_they_were_run(
     section = page.split('<section id="published">')[1].split("</section>")[0]
     assert "25.0" in section
     assert "DeepSeek-R1" in section and "83.3" in section  # README of DeepSeek-R1: IFEval, prompt strict
+
+
+def test_win_rates_stand_in_the_report_where_a_judge_was_asked(
+    make_run: Callable[..., Path], report_of: WriteReport
+) -> None:
+    root = make_run(labels=("Dev3", "R1"))
+    _, without = report_of(root, "before")
+    pairs = [
+        Pair(problem_id=name, prompt=name, ours=ours, theirs="four")
+        for name, ours in (("p", "4"), ("q", "5"), ("r", ""))
+    ]
+    verdicts = [Verdict(ours_first=first, theirs_first=second) for first, second in ((1, 1), (1, 0), (None, 0))]
+    scores = summarize_verdicts(pairs, verdicts, BOOTSTRAP, seed=0)
+    (root / "artifacts" / "judge").mkdir()
+    written = {"judge": "gpt <b>", "baseline": "Dev3", "win_rates": {"R1": {"general": scores}}}
+    (root / "artifacts" / "judge" / "win_rates.json").write_text(json.dumps(written))
+    _, page = report_of(root, "after")
+    assert 'id="preference"' not in without
+    section = page.split('<section id="preference">')[1].split("</section>")[0]
+    assert "Judge: gpt &lt;b&gt;" in section and "Dev3&#39;s answer" in section
+    cells = [re.sub(r"<small>.*?</small>|<[^>]+>", "", cell) for cell in re.findall(r"<td.*?</td>", section)]
+    # (1 + 0.5) / 2; the tie was won when shown first; the third pair could not be read
+    assert cells[1] == "75.0"
+    assert cells[3:7] == ["50.0", "50.0", "0.0", "1 of 3"]
 
 
 def test_a_checkpoint_asked_public_benchmarks_only_has_a_report(
