@@ -92,9 +92,8 @@ profile:  ## make profile P=smoke: choose the parameters of the next run
 	  || { echo "no profile '$(P)'. There are:" $(basename $(notdir $(wildcard profiles/*.yaml)))"; use: make profile P=NAME"; exit 2; }
 	@cp "profiles/$(P).yaml" params.yaml && echo "params.yaml is now the profile $(P)"
 
-report:  ## where the report is
-	@test -f artifacts/report/report.html && echo "file://$(abspath artifacts/report/report.html)" \
-	  || { echo "no report yet. Run: make demo (or python -m stages.report, for what a stopped run has left)"; exit 2; }
+report: setup  ## the report of the last run, finished or stopped, with durations and links; prints where it is
+	@$(RUN) tasks.report
 
 clean: down  ## remove work folders, logs and the servers' data; artifacts, DVC's cache and dvc.lock stay
 	rm -rf work .services .prefect mlflow.db mlartifacts .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,7 +1,8 @@
 """The stage contract: how every step is run, so that its own file only says what the step is.
 
 In: a stage's ``run`` function and its ``Config``. Out: the stage's output folder with
-``provenance.json``, ``metrics/<run name>.json`` and ``.csv``, and a run in MLflow, all of them or none.
+``provenance.json``, ``metrics/<run name>.json`` and ``.csv``, and a run in MLflow, all of them or none. What two equal
+runs do not share (when, how long, where to look) is in ``work/<run name>/run.json``.
 
     if __name__ == "__main__":
         run_as_stage(Config, run, checkpoint="Dev2")
@@ -11,6 +12,7 @@ import dataclasses
 import logging
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,6 +32,8 @@ WORK_FOLDER = Path("work")
 METRICS_FOLDER = Path("metrics")
 CURVES_FILE = "metrics.jsonl"
 PROVENANCE_FILE = "provenance.json"
+RUN_FILE = "run.json"
+SECONDS_FILE = "seconds"
 
 logger = logging.getLogger(__name__)
 
@@ -112,6 +116,8 @@ def _execute(plan: Plan, run: RunFunction) -> None:
     process.seed_everything(plan.record.seed, plan.code.libraries)
     work = WORK_FOLDER / plan.record.name / plan.record.fingerprint
     record = dataclasses.replace(plan.record, execution=_execution(work, plan.record.execution))
+    before = work / SECONDS_FILE
+    started = time.monotonic() - (float(before.read_text()) if before.is_file() else 0.0)
     tracker = tracking.open_run(record, work / CURVES_FILE)
     stage = StageRun(
         name=record.name,
@@ -137,8 +143,12 @@ def _execute(plan: Plan, run: RunFunction) -> None:
             status = Status.KILLED
         raise
     finally:
-        tracker.close(dataclasses.replace(record, status=status, ended_ms=now_ms()))
+        record = dataclasses.replace(record, status=status, ended_ms=now_ms())
+        seconds = time.monotonic() - started
+        write_text(before, str(seconds))  # for the run that takes up a stopped one; it goes with the work folder
+        tracker.close(record)
     shutil.rmtree(work)
+    write_json(WORK_FOLDER / record.name / RUN_FILE, _run_facts(record, seconds, tracker.page))
     stage.note(f"published {plan.out} ({record.out_md5})")
 
 
@@ -151,6 +161,19 @@ def _execution(work: Path, new: str) -> str:
         return file.read_text(encoding="utf-8")
     write_text(file, new)
     return new
+
+
+def _run_facts(record: RunRecord, seconds: float, mlflow_page: str | None) -> dict[str, str | float | None]:
+    """What is told of a finished run beside its output; attempts that were stopped count in ``seconds``."""
+    return {
+        "name": record.name,
+        "out": record.out_path,
+        "fingerprint": record.fingerprint,
+        "seconds": round(seconds, 1),
+        "ended_ms": record.ended_ms,
+        "mlflow_page": mlflow_page,
+        "flow_run_id": record.flow_run_id,
+    }
 
 
 def _publish(record: RunRecord, temporary: Path, out: Path, work: Path, metrics: dict[str, float]) -> None:

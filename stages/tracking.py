@@ -58,6 +58,8 @@ class Tracker:
         self._store = store
         self._run_id = run_id
         self._keep = keep
+        self.page = store.page(run_id) if store is not None and run_id is not None else None
+        """The run's page, relative to the server's address; None if the store could not be reached."""
         self._waiting: SimpleQueue[tuple[int, dict[str, float]] | None] = SimpleQueue()
         self._sender = threading.Thread(target=self._send, name="mlflow", daemon=True)
         if store is not None:

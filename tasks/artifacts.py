@@ -9,7 +9,6 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from tasks.graph import StageGraph
 from tasks.stage_files import alarm_steps, final_metrics, locked_outputs
 
-REPORT = Path("artifacts/report/report.html")
 KEY_METRICS = (
     "math/accuracy",
     "general/accuracy",
@@ -103,13 +102,13 @@ def graph_mermaid(graph: StageGraph, outcomes: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def publish(flow: str, rows: Sequence[StageRow], mermaid: str, root: Path) -> None:
+def publish(flow: str, rows: Sequence[StageRow], mermaid: str, report: Path | None) -> None:
     """Attach the stage table, the graph and the link to the report to the running flow's page in Prefect."""
     table = [asdict(row) for row in rows]
     create_table_artifact(table, key=f"{flow}-stages", description="What this run did, stage by stage")
     create_markdown_artifact(
         f"```mermaid\n{mermaid}\n```", key=f"{flow}-graph", description="The stage graph (green: ran in this run)"
     )
-    report = (root / REPORT).resolve()
-    if report.is_file():
-        create_link_artifact(report.as_uri(), link_text=str(report), key=f"{flow}-report", description="The report")
+    if report:
+        link = report.resolve()
+        create_link_artifact(link.as_uri(), link_text=str(link), key=f"{flow}-report", description="The report")

@@ -17,7 +17,7 @@ from prefect.client.schemas.objects import FlowRun, Log
 from prefect.client.schemas.sorting import LogSort
 from prefect.deployments import run_deployment
 
-from tasks.artifacts import REPORT
+from tasks.report import COPY
 from tasks.services import mlflow_url, prefect_url
 
 POLL_SECONDS = 1.0
@@ -74,8 +74,8 @@ def watch(deployment: str, values: dict[str, object]) -> bool:
     log.info("\n%s: %s %s\n", deployment, state.name, state.message or "")
     log.info("Prefect run        %s", page)
     log.info("MLflow experiment  %s/#/experiments", mlflow_url())
-    if REPORT.is_file():
-        log.info("Report             %s", REPORT.resolve().as_uri())
+    if COPY.is_file():
+        log.info("Report             %s", COPY.resolve().as_uri())
     return state.is_completed()
 
 

@@ -52,10 +52,10 @@ class FlowRecord:
         made_by = {run.data.tags[FINGERPRINT_TAG]: run.info.run_id for run in runs if FINGERPRINT_TAG in run.data.tags}
         return {stage: self.url(made_by[mark]) for stage, mark in fingerprints.items() if mark in made_by}
 
-    def describe(self, note: str, report: Path) -> None:
+    def describe(self, note: str, report: Path | None) -> None:
         """Put ``note`` (markdown) on the run's page and add the report, if there is one, as an artifact."""
         self.client.set_tag(self.run_id, "mlflow.note.content", note)
-        if report.is_file():
+        if report:
             self.client.log_artifact(self.run_id, str(report))
 
 

@@ -17,10 +17,11 @@ from pathlib import Path
 from prefect import get_run_logger
 from prefect.runtime import flow_run
 
-from tasks.artifacts import REPORT, graph_mermaid, publish, stage_markdown, stage_rows
+from tasks.artifacts import graph_mermaid, publish, stage_markdown, stage_rows
 from tasks.graph import StageGraph, stale_stages
 from tasks.lineage import FlowRecord, flow_record, tracking_may_be_down
 from tasks.preflight import preflight
+from tasks.report import add_runs
 from tasks.reproduce import UP_TO_DATE, RunLogger, stage_task
 from tasks.stage_files import fingerprint
 
@@ -89,11 +90,12 @@ class PipelineRun:
                 urls = record.stage_urls(marks)
         rows = stage_rows(self.root, self.outcomes, self.seconds, urls)
         mermaid = graph_mermaid(self.graph, self.outcomes)
-        publish(self.flow, rows, mermaid, self.root)
+        report = add_runs(self.root)
+        publish(self.flow, rows, mermaid, report)
         if record:
             note = f"{self.flow}: {self.summary()}\n\n{stage_markdown(rows)}\n\n```mermaid\n{mermaid}\n```\n"
             with tracking_may_be_down(self.log):
-                record.describe(note, self.root / REPORT)
+                record.describe(note, report)
 
 
 @contextmanager

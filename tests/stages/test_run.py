@@ -74,7 +74,23 @@ def test_a_stage_that_refuses_its_machine_says_why_in_one_message_and_publishes_
 def test_nothing_but_the_published_files_is_left(toy: "ToyRepository") -> None:
     toy.run()
     assert sorted(path.name for path in (toy.root / "artifacts").iterdir()) == ["base", "toy"]
-    assert [path.name for path in (toy.root / "work" / "stage1_toy").iterdir()] == ["lock"]
+    assert {path.name for path in (toy.root / "work" / "stage1_toy").iterdir()} == {"lock", "run.json"}
+
+
+def test_durations_stand_beside_the_output_and_count_the_attempts_that_were_stopped(toy: "ToyRepository") -> None:
+    toy.set_params(SLOW_PARAMS)
+    toy.kill_at("step 5/8", signal.SIGTERM)
+    (spent,) = toy.root.glob("work/stage1_toy/*/seconds")
+    before = float(spent.read_text())
+    toy.run()
+    facts = json.loads((toy.root / "work" / "stage1_toy" / "run.json").read_text())
+    provenance = json.loads((toy.root / "artifacts" / "toy" / "provenance.json").read_text())
+    assert (facts["name"], facts["out"]) == ("stage1_toy", "artifacts/toy")
+    assert facts["fingerprint"] == provenance["fingerprint"]
+    # 5 steps of 0.1 s, then the four after step 4
+    assert before >= 0.5
+    assert facts["seconds"] >= before + 0.4 - 0.05  # rounded
+    assert "seconds" not in provenance
 
 
 def test_an_argument_on_the_command_line_wins_over_dvc_yaml(toy: "ToyRepository") -> None:
