@@ -10,7 +10,7 @@ same files. Public benchmarks (docs/evaluation.md) are asked only if ``benchmark
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -184,5 +184,13 @@ def _scores(config: Config, records: Sequence[ScoredCompletion], seed: int) -> d
     }
 
 
+def headline(scores: Mapping[str, float]) -> dict[str, float]:
+    """What ``dvc metrics show`` prints in one row: each benchmark's accuracy, and form and language of all answers."""
+    found = {name.removesuffix("/accuracy"): value for name, value in scores.items() if name.endswith("/accuracy")}
+    found.pop("search", None)  # a part of the others
+    names = {"format": "all/format", "mixed": "all/language_mixing"}
+    return found | {short: scores[name] for short, name in names.items() if name in scores}
+
+
 if __name__ == "__main__":
-    run_as_stage(Config, run, checkpoint=None)
+    run_as_stage(Config, run, checkpoint=None, headline=headline)

@@ -13,7 +13,7 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,6 +34,9 @@ CURVES_FILE = "metrics.jsonl"
 PROVENANCE_FILE = "provenance.json"
 RUN_FILE = "run.json"
 SECONDS_FILE = "seconds"
+
+Headline = Callable[[Mapping[str, float]], Mapping[str, float]]
+"""All final scalars of a stage -> those that its metrics file holds."""
 
 logger = logging.getLogger(__name__)
 
@@ -86,12 +89,18 @@ class StageRun:
 
 
 def run_as_stage(
-    config_model: type[StageConfig], run: RunFunction, *, checkpoint: str | None = None, may_miss_inputs: bool = False
+    config_model: type[StageConfig],
+    run: RunFunction,
+    *,
+    checkpoint: str | None = None,
+    may_miss_inputs: bool = False,
+    headline: Headline = dict,
 ) -> None:
     """Run ``run`` as this process's stage and publish what it made.
 
     ``checkpoint`` is the paper's name of a stage's output model (``{item}`` in it is filled in). With
     ``may_miss_inputs`` the stage also runs on what there is, and says itself what is missing (DVC still wants all).
+    ``headline`` chooses what of the final scalars ``metrics/<run name>.json`` holds; MLflow gets all of them.
 
     Raises:
         SystemExit: the parameters, arguments or inputs are wrong (a message, status 1), or SIGTERM
@@ -105,12 +114,12 @@ def run_as_stage(
         plan = make_plan(stage, config_model, run, checkpoint, sys.argv[1:], may_miss_inputs)
         process.log_to_stdout(plan.record.name)
         with process.only_runner(WORK_FOLDER / plan.record.name):
-            _execute(plan, run)
+            _execute(plan, run, headline)
     except (ParamsError, ArgumentsError, MissingInputError, process.StageBusyError) as error:
         raise SystemExit("\n".join(f"[{stage}] {line}" for line in str(error).splitlines())) from error
 
 
-def _execute(plan: Plan, run: RunFunction) -> None:
+def _execute(plan: Plan, run: RunFunction, headline: Headline) -> None:
     """Do the work in the work folder of its fingerprint, then publish it."""
     process.stop_on_sigterm()
     process.seed_everything(plan.record.seed, plan.code.libraries)
@@ -135,7 +144,7 @@ def _execute(plan: Plan, run: RunFunction) -> None:
         write_json(temporary / PROVENANCE_FILE, record.provenance())
         out_md5 = dvc_md5(temporary)
         with process.sigterm_held_back():
-            _publish(record, temporary, plan.out, work, metrics)
+            _publish(record, temporary, plan.out, work, headline(metrics))
             record = dataclasses.replace(record, out_md5=out_md5, metrics=metrics)
             status = Status.FINISHED
     except (SystemExit, KeyboardInterrupt):
@@ -176,7 +185,7 @@ def _run_facts(record: RunRecord, seconds: float, mlflow_page: str | None) -> di
     }
 
 
-def _publish(record: RunRecord, temporary: Path, out: Path, work: Path, metrics: dict[str, float]) -> None:
+def _publish(record: RunRecord, temporary: Path, out: Path, work: Path, metrics: Mapping[str, float]) -> None:
     """Move the output and its metrics into place."""
     publish_folder(temporary, out)
     write_json(METRICS_FOLDER / f"{record.name}.json", metrics)

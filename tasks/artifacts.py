@@ -10,10 +10,10 @@ from tasks.graph import StageGraph
 from tasks.stage_files import alarm_steps, final_metrics, locked_outputs
 
 KEY_METRICS = (
-    "math/accuracy",
-    "general/accuracy",
-    "all/format",
-    "all/language_mixing",
+    "math",
+    "general",
+    "format",
+    "mixed",
     "reward/accuracy",
     "reward/format",
     "search/mean_tokens",
