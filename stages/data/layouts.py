@@ -15,8 +15,9 @@ from stages.data.contest_rows import codeforces_problem, livecodebench_problem
 from stages.data.problems import Problem, ProblemFileError, problem_from_row
 
 LayoutName = Literal[
-    "problems", "math", "gsm8k", "choices", "gpqa", "ifeval", "mbpp", "humaneval", "livecodebench", "codeforces"
-]
+    "problems", "math", "gsm8k", "choices", "gpqa", "ifeval", "mbpp", "humaneval", "livecodebench", "codeforces",
+    "instructions",
+]  # fmt: skip
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
@@ -115,6 +116,13 @@ def _from_humaneval(row: Mapping[str, Any], number: int, where: str) -> Problem:
     return problem_from_row({**fields, "prompt": prompt, "answer": answer, "tests": tests}, where)
 
 
+def _from_instructions(row: Mapping[str, Any], number: int, where: str) -> Problem:
+    """``output``, if there is one, is an answer to compare others with."""
+    fields = {"id": f"instruction_{number}", "domain": "general", "grader": "preference", "source": "instructions"}
+    answer = str(row.get("output") or "")
+    return problem_from_row({**fields, "language": "en", "prompt": row["instruction"], "answer": answer}, where)
+
+
 def _json(text: str, column: str, where: str) -> Any:
     try:
         return json.loads(text)
@@ -131,6 +139,7 @@ LAYOUTS: dict[LayoutName, tuple[Callable[[Mapping[str, Any], int, str], Problem]
     "choices": (_from_choices, ("question", "choices", "answer")),
     "gpqa": (_from_gpqa, ("Question", "Correct Answer", *(f"Incorrect Answer {place}" for place in (1, 2, 3)))),
     "ifeval": (_from_ifeval, ("prompt", "instruction_id_list", "kwargs")),
+    "instructions": (_from_instructions, ("instruction",)),
     "humaneval": (_from_humaneval, ("task_id", "prompt", "entry_point", "canonical_solution", "test")),
     "mbpp": (_from_mbpp, ("task_id", "text", "code", "test_list")),
     "livecodebench": (

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 Domain = Literal["math", "code", "logic", "general", "safety"]
-Grader = Literal["math", "countdown", "choice", "code", "instruction", "refusal"]
+Grader = Literal["math", "countdown", "choice", "code", "instruction", "refusal", "preference"]
 Language = Literal["en", "zh"]
 
 
@@ -22,7 +22,8 @@ class Problem:
 
     ``answer`` is the reference for ``math``, ``countdown`` (an expression that uses exactly the
     given numbers and has the target's value), ``choice`` (one capital letter), a reference
-    program for ``code`` and a response that satisfies the constraints for ``instruction``.
+    program for ``code`` and a response that satisfies the constraints for ``instruction``. ``preference`` is no
+    rule: nothing but a judge (``stages/judge.py``) compares its responses, with ``answer`` or with others.
     ``tests`` are ``{"function", "args", "expected"}`` or ``{"stdin", "stdout"}``.
     ``constraints`` are ``{"type", "value"}``, see ``stages/rewards/instruction.py``.
     """

@@ -24,7 +24,7 @@ PROMPT = "{prompt}"
 
 BenchmarkName = Literal[
     "aime_2024", "aime_2025", "math_500", "gsm8k", "gpqa_diamond", "mmlu", "livecodebench", "codeforces", "humaneval",
-    "mbpp", "ifeval",
+    "mbpp", "ifeval", "alpaca_eval",
 ]  # fmt: skip
 
 
@@ -219,5 +219,18 @@ CATALOGUE: dict[BenchmarkName, Benchmark] = {
         grader="instruction",
         k=8,
         licence="Apache-2.0",
+    ),
+    "alpaca_eval": Benchmark(
+        title="AlpacaEval 2.0",
+        source=HubSource(
+            dataset="tatsu-lab/alpaca_eval",
+            revision=None,
+            files=("alpaca_eval_gpt4_baseline.json",),  # with the answers of GPT-4-Turbo, the baseline of version 2.0
+        ),
+        layout="instructions",
+        prompt=PROMPT,
+        grader="preference",
+        k=1,
+        licence="CC BY-NC 4.0",
     ),
 }

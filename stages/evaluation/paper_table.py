@@ -42,7 +42,7 @@ def make_paper_table(checkpoints: Mapping[str, Scores]) -> PaperTable:
     """
     columns: list[tuple[BenchmarkName, Measure, str]] = []
     for name, entry in CATALOGUE.items():
-        asked = [scores[name] for scores in checkpoints.values() if name in scores]
+        asked = [scores[name] for scores in checkpoints.values() if "accuracy" in scores.get(name, {})]
         if asked:
             columns.append((name, "accuracy", f"{entry.title}, pass@1"))
         if any("consensus" in scores for scores in asked):

@@ -16,6 +16,9 @@ from stages.evaluation.records import ScoredCompletion, by_problem
 from stages.evaluation.statistics import BootstrapSettings, clustered_mean
 from stages.evaluation.summary import consensus_scores, summarize
 
+WITHOUT_GRADES = ("num_problems", "k", "format", "language_mixing", "mean_tokens", "repetition", "truncated")
+"""What can be said of completions that nothing has graded."""
+
 
 def summarize_benchmark(
     loaded: LoadedBenchmark,
@@ -29,7 +32,8 @@ def summarize_benchmark(
     """Scalars over ``records``; ``rewards`` are a reward model's scores of them, if there is one.
 
     ``num_not_asked`` counts rows that cannot be graded here: the score is that of the others. ``rating`` is there only
-    if the problems have ratings and some but not all were solved.
+    if the problems have ratings and some but not all were solved. Of open questions, which no rule grades, there are
+    only the scalars that no grade is in.
 
     Raises:
         ValueError: there are no records.
@@ -45,6 +49,8 @@ def summarize_benchmark(
         summary["best_of_n"] = _best_of_all(records, rewards)
     if (rating := _rating(groups, loaded.ratings)) is not None:
         summary["rating"] = rating
+    if all(one.reason == "not_graded" for one in records):
+        summary = {name: value for name, value in summary.items() if name in WITHOUT_GRADES}
     return summary | {
         "num_completions": float(len(records)),
         "num_truncated": float(sum(one.behaviour.truncated for one in records)),

@@ -40,13 +40,13 @@ def difference_sentences(
     bootstrap: BootstrapSettings,
     seed: int,
 ) -> list[str]:
-    """One sentence a benchmark that both (label, completions) were asked, in the order of the first.
+    """One sentence a graded benchmark that both (label, completions) were asked, in the order of the first.
 
     Raises:
         ValueError: a benchmark was asked with different problems.
     """
     sentences = []
-    for benchmark in dict.fromkeys(one.benchmark for one in before[1]):
+    for benchmark in dict.fromkeys(one.benchmark for one in before[1] if one.grader != "preference"):
         sides = [[one for one in records if one.benchmark == benchmark] for _, records in (before, after)]
         if not sides[1]:
             continue

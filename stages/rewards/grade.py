@@ -18,6 +18,8 @@ class Reason(StrEnum):
     """An answer of the wrong form, hedged, or too large to be one."""
     UNGRADABLE_REFERENCE = "ungradable_reference"
     """For callers that count bad rows; the graders themselves raise UngradableProblemError."""
+    NOT_GRADED = "not_graded"
+    """No rule can say: an open question, for a judge."""
     TIMEOUT = "timeout"
     """The program or the algebra did not end in time."""
 

@@ -23,6 +23,7 @@ _INLINE: dict[str, Callable[[Problem, str], Grade]] = {
     "choice": grade_choice,
     "instruction": grade_instruction,
     "refusal": grade_refusal,
+    "preference": lambda _problem, _completion: Grade(score=0.0, reason=Reason.NOT_GRADED),
 }
 
 

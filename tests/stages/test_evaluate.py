@@ -199,6 +199,20 @@ def test_best_of_n_is_what_the_reward_model_chooses(
     assert run(*folders, problems_per_benchmark=0, **chosen)["math_500/best_of_n"] == 1.0
 
 
+def test_open_questions_are_asked_and_have_no_accuracy(
+    folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate, "generate_groups", policy_that_writes_one_half_in_two_ways)
+    path = folders[0] / "open.jsonl"
+    path.write_text(json.dumps({"instruction": "Name a colour", "output": "Blue."}))
+    chosen = {"benchmarks": [{"name": "alpaca_eval", "file": str(path)}]}
+    metrics = run(*folders, problems_per_benchmark=0, **chosen)
+    assert not any("accuracy" in name or "pass_at" in name for name in metrics)
+    assert metrics["alpaca_eval/num_completions"] == 1
+    (asked,) = read_records(folders[1] / "benchmark_completions.jsonl")
+    assert (asked.reference, asked.reason) == ("Blue.", "not_graded")  # what the stage judge compares it with
+
+
 def test_a_benchmark_named_twice_and_nothing_to_ask_are_refused(folders: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match=r"\['gsm8k'\] occur twice"):
         run(*folders, benchmarks=[{"name": "gsm8k"}, {"name": "gsm8k", "limit": 3}])

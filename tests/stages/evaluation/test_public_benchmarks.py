@@ -10,7 +10,7 @@ from stages.data.hub import DataUnavailableError, HubSource, read_hub_rows
 from stages.data.problems import ProblemFileError
 from stages.evaluation.catalogue import CATALOGUE, PROMPT
 from stages.evaluation.public_benchmarks import ChosenBenchmark, load_benchmark
-from stages.rewards.grading import grade_all
+from stages.rewards.grading import Grade, Reason, grade_all
 from stages.rollouts.sampler import SamplingSettings
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -48,7 +48,7 @@ def test_every_entry_has_one_place_for_the_prompt_a_licence_and_a_pinned_commit(
     entry = CATALOGUE[name]
     assert entry.prompt.count(PROMPT) == 1
     assert entry.licence
-    assert entry.source.revision is not None or name == "codeforces"
+    assert entry.source.revision is not None or name in ("codeforces", "alpaca_eval")
 
 
 def test_a_branch_is_no_revision():
@@ -131,6 +131,13 @@ def test_the_hub_is_asked_for_the_pinned_commit(monkeypatch, tmp_path):
     commit = CATALOGUE["aime_2025"].source.revision
     assert asked == [("opencompass/AIME2025", f"aime2025-{part}.jsonl", "dataset", commit) for part in ("I", "II")]
     assert [problem.answer for problem in loaded.problems] == ["002", "002"]
+
+
+def test_alpaca_eval_keeps_the_baselines_answer_for_a_judge_and_grades_nothing(tmp_path):
+    rows = [{"instruction": "Name a colour", "output": "Blue.", "generator": "gpt4_turbo", "dataset": "vicuna"}]
+    (problem,) = load("alpaca_eval", [*rows, {"instruction": "  "}], tmp_path).problems
+    assert (problem.id, problem.prompt, problem.answer) == ("alpaca_eval_1", "Name a colour", "Blue.")
+    assert grade_all([problem], ["Red."]) == [Grade(score=0.0, reason=Reason.NOT_GRADED)]
 
 
 @pytest.mark.parametrize("name", FILES)
