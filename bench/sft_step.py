@@ -86,14 +86,14 @@ def _rows(options: argparse.Namespace, tokenizer: Any) -> list[dict[str, list[in
     import yaml
 
     from stages.data.tiny_world.corpus import CorpusSettings, documents
-    from stages.models.encoding import encode_completion, encode_prompt
+    from stages.models.encoding import encode_example
     from stages.training.sft import NO_LOSS
 
     block = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["stage0_base_model"]
     count = _BATCH * (options.rounds + _WARM_UP)
     rows = []
     for problem, text in itertools.islice(documents(CorpusSettings(**block["corpus"]), 17), count):
-        prompt, completion = encode_prompt(tokenizer, problem.prompt), encode_completion(tokenizer, text)
+        prompt, completion = encode_example(tokenizer, problem.prompt, text)
         rows.append({"input_ids": prompt + completion, "labels": [NO_LOSS] * len(prompt) + completion})
     return rows
 

@@ -6,7 +6,8 @@ grading can never disagree about where a thought ends.
 
 A completion is ``<think>thought</think>summary<answer>answer</answer>``: the tags of the paper's
 R1-Zero template (arXiv:2501.12948v1, table 1), with a free summary between them from the cold start
-on. Ours: the tiny models have these four tags as single tokens and no system prompt.
+on. Ours: the tiny models have these four tags as single tokens and no system prompt; other models keep
+their own template, whose opened thought (``<think>`` at the end of the prompt) is taken care of here.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,19 @@ TINY_CHAT_TEMPLATE = (
     "{% if add_generation_prompt %}" + ASSISTANT + "{% endif %}"
 )
 
+R1_ZERO_CHAT_TEMPLATE = (
+    "{{ bos_token }}A conversation between User and Assistant. The user asks a question, and the Assistant solves it. "
+    "The assistant first thinks about the reasoning process in the mind and then provides the user with the answer. "
+    "The reasoning process and answer are enclosed within <think> </think> and <answer> </answer> tags, respectively, "
+    "i.e., <think> reasoning process here </think> <answer> answer here </answer>."
+    "{% for message in messages %}"
+    "{% if message.role == 'user' %} User: {{ message.content }}."
+    "{% else %} Assistant: {{ message.content }}{{ eos_token }}{% endif %}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %} Assistant:{% endif %}"
+)
+"""The paper's words, for a base model that has no template of its own."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompletionParts:
@@ -42,6 +56,25 @@ def render_prompt(tokenizer: Any, prompt: str) -> str:
     """The text whose continuation is the completion, by the tokenizer's own chat template."""
     messages = [{"role": "user", "content": prompt}]
     return tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def opened_thought(rendered: str) -> str:
+    """The opening tag, and the white space behind it, that some chat templates end the prompt with; "" of others."""
+    tag = rendered.rfind(THINK_OPEN)
+    return rendered[tag:] if tag >= 0 and rendered[tag:].rstrip() == THINK_OPEN else ""
+
+
+def after_prompt(rendered: str, completion: str) -> str:
+    """What of ``completion`` stands behind the prompt: without an opening tag that the prompt already ends with.
+
+    A completion without a thought then closes the opened one at once.
+    """
+    opened = opened_thought(rendered)
+    if not opened:
+        return completion
+    if not completion.startswith(THINK_OPEN):
+        return THINK_CLOSE + completion
+    return completion.removeprefix(opened).removeprefix(THINK_OPEN)
 
 
 def split_completion(completion: str) -> CompletionParts:

@@ -1,15 +1,21 @@
 """Where a model that nobody here trained comes from.
 
-In: a source from ``params.yaml``. Out: its checkpoint folder, copied or downloaded.
+In: a source from ``params.yaml``. Out: its checkpoint folder, with a tokenizer fit for chat.
 """
 
 import shutil
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from stages.models.checkpoints import load_policy, load_tokenizer, require_checkpoint, save_checkpoint
+from stages.data.chat_format import R1_ZERO_CHAT_TEMPLATE
+from stages.models.checkpoints import CheckpointError, load_policy, load_tokenizer, require_checkpoint, save_checkpoint
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+ANSWER = "an answer"
 
 
 class BaseSource(BaseModel):
@@ -22,11 +28,17 @@ class BaseSource(BaseModel):
     """Folder or hub id of the checkpoint; not for ``pretrain``."""
     revision: str | None = None
     """Commit of the hub repository; needed for a hub id, so that the run can be repeated."""
+    chat_template: str | None = None
+    """null: the model's own; ``r1_zero``: the paper's, for a base model; or a Jinja file."""
+    end_token: str | None = None
+    """A token of the vocabulary that ends an answer; null: the tokenizer's ``eos_token``."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
         if (self.source == "pretrain") != (self.checkpoint is None):
             raise ValueError(f"source {self.source} {'takes no' if self.checkpoint else 'needs a'} checkpoint")
+        if self.source != "checkpoint" and (self.chat_template or self.end_token):
+            raise ValueError(f"source {self.source} takes no chat_template and no end_token: its tokenizer has them")
         if self.source == "checkpoint" and not Path(str(self.checkpoint)).exists() and self.revision is None:
             raise ValueError(f"{self.checkpoint} is no folder here; for a hub id also give its revision (a commit)")
         return self
@@ -36,23 +48,76 @@ def resolve_base(source: BaseSource, out: Path) -> dict[str, float]:
     """Write the checkpoint to ``out``; returns its number of parameters.
 
     Raises:
-        CheckpointError: the folder is not a checkpoint with a tokenizer for chat.
+        CheckpointError: it cannot be had, is not a language model in safetensors that transformers knows, or its
+            tokenizer is not fit for chat.
     """
     assert source.checkpoint is not None, "checked by BaseSource"
-    if Path(source.checkpoint).exists():
+    if source.source == "shipped":
         folder = require_checkpoint(Path(source.checkpoint))
         load_tokenizer(folder)
         shutil.copytree(folder, out, dirs_exist_ok=True)
     else:
-        _download(source.checkpoint, str(source.revision), out)
+        _take_over(source, source.checkpoint, out)
     return {"model/parameters": float(load_policy(out).num_parameters())}
 
 
-def _download(hub_id: str, revision: str, out: Path) -> None:
-    """Safetensors only, and no code from the hub."""
+def _take_over(source: BaseSource, checkpoint: str, out: Path) -> None:
+    """Safetensors only, in the type they are stored in, and no code from the hub."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(
-        hub_id, revision=revision, use_safetensors=True, trust_remote_code=False, dtype="auto"
-    )
-    save_checkpoint(model, AutoTokenizer.from_pretrained(hub_id, revision=revision), out)
+    revision = source.revision or "main"  # which a folder ignores
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, revision=revision, trust_remote_code=False)
+        prepare_tokenizer(tokenizer, source)
+        model = AutoModelForCausalLM.from_pretrained(
+            checkpoint, revision=revision, use_safetensors=True, trust_remote_code=False, dtype="auto"
+        )
+    except CheckpointError:
+        raise
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{checkpoint} (revision {revision}) cannot be a base model: {error}") from error
+    rows = model.get_input_embeddings().num_embeddings
+    if len(tokenizer) > rows:
+        raise CheckpointError(f"{checkpoint}: its tokenizer has {len(tokenizer)} tokens, its embeddings {rows} rows")
+    save_checkpoint(model, tokenizer, out)
+
+
+def prepare_tokenizer(tokenizer: "PreTrainedTokenizerBase", source: BaseSource) -> None:
+    """Give ``tokenizer`` the template and the end token that ``source`` names, and a padding token.
+
+    Raises:
+        CheckpointError: it is not fit for chat then; the message names the key of ``source`` that changes that.
+    """
+    name = source.checkpoint
+    if source.chat_template is not None:
+        tokenizer.chat_template = _read_template(source.chat_template)
+    if source.end_token is not None:
+        if source.end_token not in tokenizer.get_vocab():
+            raise CheckpointError(f"base.end_token: {source.end_token!r} is no token of {name}")
+        tokenizer.eos_token = source.end_token
+    if tokenizer.chat_template is None:
+        raise CheckpointError(f"{name} has no chat template; set base.chat_template to r1_zero or to a Jinja file")
+    if tokenizer.eos_token is None:
+        raise CheckpointError(f"{name} has no eos_token; set base.end_token to the token that ends an answer")
+    ending = _end_of_answer(tokenizer)
+    if ending and not ending.startswith(tokenizer.eos_token):
+        raise CheckpointError(
+            f"{name}: its chat template ends an answer with {ending!r}, its eos_token is {tokenizer.eos_token!r}; "
+            "set base.end_token to the token the template ends with, or base.chat_template to another"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+
+
+def _read_template(chosen: str) -> str:
+    if chosen == "r1_zero":
+        return R1_ZERO_CHAT_TEMPLATE
+    if not Path(chosen).is_file():
+        raise CheckpointError(f"base.chat_template: {chosen!r} is neither r1_zero nor a file here")
+    return Path(chosen).read_text(encoding="utf-8")
+
+
+def _end_of_answer(tokenizer: "PreTrainedTokenizerBase") -> str:
+    """What the chat template writes after an answer, white space around it cut off."""
+    messages = [{"role": "user", "content": "a question"}, {"role": "assistant", "content": ANSWER}]
+    return str(tokenizer.apply_chat_template(messages, tokenize=False)).rpartition(ANSWER)[2].strip()

@@ -34,17 +34,22 @@ def require_checkpoint(path: Path) -> Path:
 
 
 def load_tokenizer(checkpoint: Path) -> "PreTrainedTokenizerBase":
-    """The tokenizer of ``checkpoint``.
+    """The tokenizer of ``checkpoint``; one without a padding token pads with its end token, which masks hide.
 
     Raises:
-        CheckpointError: it has no end token, no padding token or no chat template.
+        CheckpointError: it has no end token or no chat template.
     """
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(require_checkpoint(checkpoint))
-    missing = [name for name in ("eos_token", "pad_token", "chat_template") if getattr(tokenizer, name) is None]
+    missing = [name for name in ("eos_token", "chat_template") if getattr(tokenizer, name) is None]
     if missing:
-        raise CheckpointError(f"{checkpoint}: its tokenizer lacks {missing}; add them to tokenizer_config.json")
+        raise CheckpointError(
+            f"{checkpoint}: its tokenizer lacks {missing}; as a base model it takes them from end_token and "
+            "chat_template of stage0_base_model.base"
+        )
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 

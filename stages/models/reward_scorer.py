@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.models.checkpoints import load_tokenizer, require_checkpoint
-from stages.models.encoding import encode_completion, encode_prompt
+from stages.models.encoding import encode_whole
 
 if TYPE_CHECKING:
     import torch
@@ -38,10 +38,8 @@ class RewardModel:
 
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
         """One score a response (any real number), in order; no responses give an empty list."""
-        examples = [
-            encode_prompt(self._tokenizer, prompt) + encode_completion(self._tokenizer, response)
-            for prompt, response in zip(prompts, responses, strict=True)
-        ]
+        pairs = zip(prompts, responses, strict=True)
+        examples = [encode_whole(self._tokenizer, *pair) for pair in pairs]
         return score_examples(self._model, examples, self._tokenizer.pad_token_id)
 
 

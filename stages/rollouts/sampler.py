@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.data.chat_format import THINK_OPEN
+from stages.data.chat_format import opened_thought
 
 SamplerName = Literal["auto", "native", "vllm", "transformers"]
 
@@ -65,6 +65,6 @@ def with_opened_thought(prompts: Sequence[str], groups: list[list[Completion]]) 
     So rewards, filters and reports see one form whatever the template; ``tokens`` stay what was sampled.
     """
     return [
-        [replace(one, text=THINK_OPEN + one.text) for one in group] if prompt.rstrip().endswith(THINK_OPEN) else group
+        [replace(one, text=opened + one.text) for one in group] if (opened := opened_thought(prompt)) else group
         for prompt, group in zip(prompts, groups, strict=True)
     ]

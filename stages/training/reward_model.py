@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.data.preferences import Preference, SafetyLabel
 from stages.models.checkpoints import load_tokenizer, save_checkpoint, stored_dtype
-from stages.models.encoding import encode_completion, encode_prompt
+from stages.models.encoding import encode_whole
 from stages.models.reward_scorer import load_scorer, pad_batch
 from stages.training.lora import merge_lora, wrap_with_lora
 from stages.training.supervised import (
@@ -99,17 +99,15 @@ def train_pointwise(
 
 def encode_preference(tokenizer: "PreTrainedTokenizerBase", preference: Preference) -> dict[str, list[int]]:
     """Token ids of both sides, as TRL's RewardTrainer names them."""
-    prompt = encode_prompt(tokenizer, preference.prompt)
     return {
-        "chosen_ids": prompt + encode_completion(tokenizer, preference.chosen),
-        "rejected_ids": prompt + encode_completion(tokenizer, preference.rejected),
+        "chosen_ids": encode_whole(tokenizer, preference.prompt, preference.chosen),
+        "rejected_ids": encode_whole(tokenizer, preference.prompt, preference.rejected),
     }
 
 
 def encode_safety_label(tokenizer: "PreTrainedTokenizerBase", label: SafetyLabel) -> dict[str, list[Any]]:
     """Token ids of prompt and response; the label is 1.0 for safe and 0.0 for not."""
-    prompt, response = encode_prompt(tokenizer, label.prompt), encode_completion(tokenizer, label.response)
-    return {"input_ids": prompt + response, "labels": [float(label.safe)]}
+    return {"input_ids": encode_whole(tokenizer, label.prompt, label.response), "labels": [float(label.safe)]}
 
 
 def build_pairwise_trainer(

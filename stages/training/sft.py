@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from stages.data.traces import Trace
 from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint, stored_dtype
-from stages.models.encoding import encode_completion, encode_prompt
+from stages.models.encoding import encode_example
 from stages.training.lora import merge_lora, wrap_with_lora
 from stages.training.supervised import (
     SupervisedSettings,
@@ -49,7 +49,7 @@ class SFTSettings(SupervisedSettings):
 
 def encode_trace(tokenizer: "PreTrainedTokenizerBase", trace: Trace) -> dict[str, list[int]]:
     """Token ids of prompt, completion and end token; labels are the same without the prompt."""
-    prompt, completion = encode_prompt(tokenizer, trace.prompt), encode_completion(tokenizer, trace.completion)
+    prompt, completion = encode_example(tokenizer, trace.prompt, trace.completion)
     return {"input_ids": prompt + completion, "labels": [NO_LOSS] * len(prompt) + completion}
 
 

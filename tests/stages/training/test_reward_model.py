@@ -11,6 +11,7 @@ import torch
 from stages.data.preferences import Preference, SafetyLabel
 from stages.evaluation.ranking import area_under_roc, pair_accuracy
 from stages.models.checkpoints import load_tokenizer
+from stages.models.encoding import encode_whole
 from stages.models.reward_scorer import RewardModel, as_probability, load_scorer, score_examples, score_responses
 from stages.run import StageRun
 from stages.training.reward_model import (
@@ -51,6 +52,18 @@ def test_pairwise_model_learns_a_separable_toy(
     assert metrics["helpful/loss"] < 0.1  # ln 2 = 0.69 untrained
     assert metrics["helpful/pair_accuracy"] == 1.0
     assert metrics["helpful/steps"] == 36  # 30 pairs x 6 epochs / 5
+
+
+def test_a_score_does_not_depend_on_the_batch_where_the_end_token_pads(tiny_checkpoint: Path) -> None:
+    tokenizer = load_tokenizer(tiny_checkpoint)
+    tokenizer.pad_token = tokenizer.eos_token
+    torch.manual_seed(0)
+    model = load_scorer(tiny_checkpoint, tokenizer).eval()
+    examples = [
+        encode_whole(tokenizer, pair.prompt, side) for pair in PAIRS[:3] for side in (pair.chosen, pair.rejected)
+    ]
+    alone = [score_examples(model, [example], tokenizer.pad_token_id)[0] for example in examples]
+    assert score_examples(model, examples, tokenizer.pad_token_id) == pytest.approx(alone, abs=1e-5)
 
 
 def test_pointwise_model_learns_a_separable_toy(
