@@ -61,14 +61,19 @@ def stored_dtype(checkpoint: Path) -> "torch.dtype":
     return AutoConfig.from_pretrained(require_checkpoint(checkpoint)).dtype or torch.float32
 
 
-def load_policy(checkpoint: Path) -> "PreTrainedModel":
-    """The language model of ``checkpoint`` in fp32: master weights stay exact, bf16 is only for the arithmetic."""
+def load_policy(checkpoint: Path, quantization: Any = None) -> "PreTrainedModel":
+    """The language model of ``checkpoint`` in fp32: master weights stay exact, bf16 is only for the arithmetic.
+
+    ``quantization`` (of transformers) packs the linear layers, which can then only be read.
+    """
     import torch
     from transformers import AutoModelForCausalLM
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()  # one line a step is the stage's own progress
-    return AutoModelForCausalLM.from_pretrained(require_checkpoint(checkpoint), dtype=torch.float32)
+    return AutoModelForCausalLM.from_pretrained(
+        require_checkpoint(checkpoint), dtype=torch.float32, quantization_config=quantization
+    )
 
 
 def save_checkpoint(

@@ -8,7 +8,7 @@ label. How they are trained is in ``stages/training/reward_model.py``.
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from stages.models.checkpoints import load_tokenizer, require_checkpoint
 from stages.models.encoding import encode_whole
@@ -81,14 +81,18 @@ def pad_batch(examples: Sequence[Sequence[int]], pad_token_id: int) -> "dict[str
     }
 
 
-def load_scorer(checkpoint: Path, tokenizer: "PreTrainedTokenizerBase") -> "PreTrainedModel":
-    """The model of ``checkpoint`` in fp32 with one score; the head is random if it held a language model."""
+def load_scorer(checkpoint: Path, tokenizer: "PreTrainedTokenizerBase", quantization: Any = None) -> "PreTrainedModel":
+    """The model of ``checkpoint`` in fp32 with one score; the head is random if it held a language model.
+
+    ``quantization`` as in ``load_policy``.
+    """
     import torch
     from transformers import AutoModelForSequenceClassification
 
     return AutoModelForSequenceClassification.from_pretrained(
         require_checkpoint(checkpoint),
         dtype=torch.float32,
+        quantization_config=quantization,
         num_labels=1,
         # transformers' name for binary cross-entropy on each score; the pairwise trainer has its own loss.
         problem_type="multi_label_classification",

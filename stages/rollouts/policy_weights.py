@@ -21,20 +21,23 @@ def _is_of_peft(module: Any) -> bool:
 
 
 def merged_weight(layer: Any) -> torch.Tensor:
-    """The weight ``layer`` computes with: its own, plus the change of its active adapters.
+    """The weight ``layer`` computes with: its own, unpacked if quantised, plus the change of its active adapters.
 
     Raises:
         ValueError: its adapters are of a kind that is more than an added matrix.
     """
     if not _is_of_peft(layer):
-        return layer.weight.detach()
+        return _own_weight(layer)
     from peft.tuners.lora import LoraLayer
+    from peft.utils import ModulesToSaveWrapper
 
+    if isinstance(layer, ModulesToSaveWrapper):
+        return _own_weight(_layer_inside(layer))
     if not isinstance(layer, LoraLayer) or layer.lora_variant:
         raise ValueError(
             f"{type(layer).__name__} cannot be merged for sampling; plain LoRA can, or sampler: transformers"
         )
-    weight = layer.get_base_layer().weight.detach()
+    weight = _own_weight(_layer_inside(layer))
     if layer.merged or layer.disable_adapters:
         return weight
     with torch.no_grad():
@@ -42,6 +45,26 @@ def merged_weight(layer: Any) -> torch.Tensor:
             if adapter in layer.lora_A or adapter in layer.lora_embedding_A:
                 weight = weight + layer.get_delta_weight(adapter).to(weight.dtype)
     return weight
+
+
+def _layer_inside(module: Any) -> Any:
+    """The layer of torch in a module of PEFT: the one it wraps, or the copy it trains instead; any other as it is."""
+    if not _is_of_peft(module):
+        return module
+    from peft.utils import ModulesToSaveWrapper
+
+    if not isinstance(module, ModulesToSaveWrapper):
+        return module.get_base_layer()
+    return module.original_module if module.disable_adapters else module.modules_to_save[module.active_adapters[0]]
+
+
+def _own_weight(layer: Any) -> torch.Tensor:
+    """The weight of a layer of torch; one that bitsandbytes has packed is unpacked."""
+    if type(layer.weight).__name__ != "Params4bit":  # by name: importing bitsandbytes takes seconds
+        return layer.weight.detach()
+    from peft.utils.integrations import dequantize_module_weight
+
+    return dequantize_module_weight(layer).detach()
 
 
 def named_weights(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
@@ -56,10 +79,10 @@ def named_weights(model: Any) -> Iterator[tuple[str, torch.Tensor]]:
         adapted = f"{name}." if isinstance(module, BaseTunerLayer | AuxiliaryTrainingWrapper) else ""
         if adapted:
             yield f"{name}.weight", merged_weight(module)
-        plain = module.get_base_layer() if adapted else module
-        for kind, parameter in plain.named_parameters(recurse=False):
+        layer = _layer_inside(module) if adapted else module
+        for kind, parameter in layer.named_parameters(recurse=False):
             if not (adapted and kind == "weight"):
-                yield f"{name}.{kind}", parameter.detach()
+                yield f"{name}.{kind}", _own_weight(layer) if kind == "weight" else parameter.detach()
 
 
 def weights_state(model: Any) -> tuple[tuple[int, int], ...]:

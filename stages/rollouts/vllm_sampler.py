@@ -174,6 +174,8 @@ def _start_engine(source: Any) -> Any:
         else:
             model = without_wrapper(source)
             config = copy.deepcopy(model.config)
+            if hasattr(config, "quantization_config"):
+                del config.quantization_config  # the weights come unpacked
             config.architectures = [type(model).__name__]  # a model that was never saved has none
             config.save_pretrained(folder)
         return LLM(

@@ -71,11 +71,12 @@ def train_grpo(
     from stages.training.group_log import GroupLog, name_group_metrics, steps_with_groups
     from stages.training.group_source import GroupSource
     from stages.training.group_trainer import describe_step, rollout
-    from stages.training.lora import merge_lora
+    from stages.training.lora import merge_lora, quantization_config
     from stages.training.training_run import train_to_end
     from stages.training.trl_arguments import trl_arguments
 
-    tokenizer, model = load_tokenizer(policy), load_policy(policy)
+    tokenizer = load_tokenizer(policy)
+    model = load_policy(policy, quantization_config(settings.lora, settings.precision))
     sampler = make_sampler(settings.sampling, model, tokenizer)
     sample = partial(_sample, sampler, tokenizer)
     prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]

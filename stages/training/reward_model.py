@@ -17,7 +17,7 @@ from stages.data.preferences import Preference, SafetyLabel
 from stages.models.checkpoints import load_tokenizer, save_checkpoint, stored_dtype
 from stages.models.encoding import encode_whole
 from stages.models.reward_scorer import load_scorer, pad_batch
-from stages.training.lora import merge_lora, wrap_with_lora
+from stages.training.lora import merge_lora, quantization_config, wrap_with_lora
 from stages.training.supervised import (
     SupervisedSettings,
     example_counts,
@@ -170,5 +170,5 @@ def _start(
 
     set_seed(stage.seed)
     tokenizer = load_tokenizer(init)
-    scorer = load_scorer(init, tokenizer)
+    scorer = load_scorer(init, tokenizer, quantization_config(settings.lora, settings.precision))
     return tokenizer, wrap_with_lora(scorer, settings.lora, "SEQ_CLS") if settings.lora else scorer

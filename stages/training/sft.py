@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from stages.data.traces import Trace
 from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint, stored_dtype
 from stages.models.encoding import encode_example
-from stages.training.lora import merge_lora, wrap_with_lora
+from stages.training.lora import merge_lora, quantization_config, wrap_with_lora
 from stages.training.supervised import (
     SupervisedSettings,
     example_counts,
@@ -74,7 +74,7 @@ def train_sft(
     encoded = [encode_trace(tokenizer, trace) for trace in traces]
     rows = keep_short(encoded, settings.max_tokens)
     stage.note(f"sft: {len(rows)} traces, {settings.epochs} epochs, {num_steps(settings, len(rows))} steps")
-    policy = load_policy(init)
+    policy = load_policy(init, quantization_config(settings.lora, settings.precision))
     trainer = build_sft_trainer(
         settings,
         wrap_with_lora(policy, settings.lora, "CAUSAL_LM") if settings.lora else policy,

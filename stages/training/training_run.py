@@ -29,6 +29,7 @@ from stages.training.divergence import (
     name_rows,
     require_finite,
 )
+from stages.training.lora import keep_exact
 from stages.training.resumable import (
     KeepLossSinceLog,
     SealCheckpoints,
@@ -150,6 +151,7 @@ def train_to_end(
         TrainingDivergedError: a step is no longer a number, and that once too often.
     """
     assert trainer.args.output_dir, "whoever makes a trainer gives it a folder"
+    keep_exact(trainer.model)
     folder = Path(trainer.args.output_dir)
     save_and_stop, guard = SaveAndStop(), StepGuard(trainer)
     trainer.remove_callback(PrinterCallback)
