@@ -58,6 +58,8 @@ class GRPOSettings(BaseModel):
     micro_batch_size: int = Field(gt=0)
     """Completions in one forward pass; bounds memory, does not change the gradient."""
     precision: Literal["fp32", "bf16"]
+    gradient_checkpointing: bool = False
+    """Compute activations again in the backward pass: for long completions of models that fill a GPU."""
     save_every_steps: int = Field(gt=0)
     """Optimizer steps between resumable checkpoints; completions not yet trained on are saved with them."""
     log_group_every_steps: int = Field(gt=0)

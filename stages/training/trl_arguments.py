@@ -42,15 +42,16 @@ def trl_arguments(settings: GRPOSettings, seed: int, work: Path) -> GRPOConfig:
         temperature=settings.sampling.temperature,
         top_p=settings.sampling.top_p,
         bf16=settings.precision == "bf16",
+        gradient_checkpointing=settings.gradient_checkpointing,
         save_strategy="steps",
         save_steps=settings.save_every_steps,
     )
 
 
-def trl_config(**settings: Any) -> GRPOConfig:
+def trl_config(*, gradient_checkpointing: bool = False, **settings: Any) -> GRPOConfig:
     """TRL's configuration with the defaults that would be wrong here switched off."""
     return GRPOConfig(
-        gradient_checkpointing=False,
+        gradient_checkpointing=gradient_checkpointing,
         report_to=[],
         disable_tqdm=True,
         logging_steps=1,
