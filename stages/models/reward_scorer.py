@@ -10,22 +10,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.models.checkpoints import load_tokenizer, require_checkpoint
+from stages.models.checkpoints import load_tokenizer, require_checkpoint, stored_dtype
 from stages.models.encoding import encode_whole
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-SCORING_BATCH = 64
-"""Responses scored together: bounds memory, does not change a score beyond rounding."""
+SCORING_BATCH, SCORING_TOKENS = 64, 32_768
+"""Most responses scored together, and most tokens, padding included: bounds memory, does not change a score beyond
+rounding. A longer response is scored alone."""
 
 
 class RewardModel:
     """A reward model kept in memory, for use as a reward in RL."""
 
     def __init__(self, checkpoint: Path) -> None:
-        """Load ``checkpoint``, on the GPU if there is one.
+        """Load ``checkpoint`` in the type it is stored in, on the GPU if there is one.
 
         Raises:
             CheckpointError: it is not a checkpoint with a tokenizer for chat.
@@ -33,7 +34,7 @@ class RewardModel:
         import torch
 
         self._tokenizer = load_tokenizer(checkpoint)
-        self._model = load_scorer(checkpoint, self._tokenizer).eval()
+        self._model = load_scorer(checkpoint, self._tokenizer).to(stored_dtype(checkpoint)).eval()
         self._model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
@@ -60,13 +61,19 @@ def score_examples(model: "PreTrainedModel", examples: Sequence[Sequence[int]], 
     scores = [0.0] * len(examples)
     by_length = sorted(range(len(examples)), key=lambda row: len(examples[row]))
     with torch.inference_mode():
-        for start in range(0, len(by_length), SCORING_BATCH):
-            rows = by_length[start : start + SCORING_BATCH]
+        while by_length:
+            count = _batch_size([len(examples[row]) for row in by_length[:SCORING_BATCH]])
+            rows, by_length = by_length[:count], by_length[count:]
             batch = pad_batch([examples[row] for row in rows], pad_token_id)
             logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
             for row, score in zip(rows, logits[:, 0].tolist(), strict=True):
                 scores[row] = score
     return scores
+
+
+def _batch_size(lengths: Sequence[int]) -> int:
+    """How many of the first examples, shortest first, fit into ``SCORING_TOKENS`` together; at least one."""
+    return max(1, sum(place * length <= SCORING_TOKENS for place, length in enumerate(lengths, start=1)))
 
 
 def pad_batch(examples: Sequence[Sequence[int]], pad_token_id: int) -> "dict[str, torch.Tensor]":

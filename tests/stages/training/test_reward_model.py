@@ -10,7 +10,8 @@ import torch
 
 from stages.data.preferences import Preference, SafetyLabel
 from stages.evaluation.ranking import area_under_roc, pair_accuracy
-from stages.models.checkpoints import load_tokenizer
+from stages.models import reward_scorer
+from stages.models.checkpoints import load_tokenizer, save_checkpoint
 from stages.models.encoding import encode_whole
 from stages.models.reward_scorer import RewardModel, as_probability, load_scorer, score_examples, score_responses
 from stages.run import StageRun
@@ -150,3 +151,25 @@ def test_reward_models_are_the_same_for_the_same_seed(
 @pytest.mark.parametrize(("score", "probability"), [(0.0, 0.5), (math.log(3), 0.75), (-800.0, 0.0), (800.0, 1.0)])
 def test_probability_is_the_sigmoid_of_a_score(score: float, probability: float) -> None:
     assert as_probability(score) == pytest.approx(probability)
+
+
+def test_long_responses_are_scored_fewer_at_a_time_with_the_same_scores(
+    tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokenizer = load_tokenizer(tiny_checkpoint)
+    scorer = load_scorer(tiny_checkpoint, tokenizer).eval()
+    examples = [[5] * length for length in (4, 9, 4, 30, 6)]
+    together, rows = score_examples(scorer, examples, tokenizer.pad_token_id), []
+    monkeypatch.setattr(reward_scorer, "SCORING_TOKENS", 12)
+    scorer.register_forward_pre_hook(lambda _, args, kwargs: rows.append(len(kwargs["input_ids"])), with_kwargs=True)
+    # Sorted: 4, 4, 6, 9, 30. Two rows of 4 are 8 tokens, with the 6 they would be 18; 6 and 9 would be 18.
+    assert score_examples(scorer, examples, tokenizer.pad_token_id) == pytest.approx(together, abs=1e-5)
+    assert rows == [2, 1, 1, 1]
+
+
+def test_a_reward_model_in_use_keeps_the_type_it_is_stored_in(tiny_checkpoint: Path, tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(tiny_checkpoint)
+    save_checkpoint(load_scorer(tiny_checkpoint, tokenizer), tokenizer, tmp_path, torch.bfloat16)
+    model = RewardModel(tmp_path)
+    assert model._model.dtype == torch.bfloat16
+    assert math.isfinite(model.score(["2 + 2?"], ["4"])[0])
