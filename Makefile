@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm ready up down status deploy demo watch test test-vllm check check-rewards profile ask export report clean
+.PHONY: help setup setup-vllm ready up down status deploy demo watch test test-vllm check check-rewards profile ask export plan report clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -92,6 +92,9 @@ profile:  ## make profile P=smoke: choose the parameters of the next run
 	@test -n "$(P)" && test -f "profiles/$(P).yaml" \
 	  || { echo "no profile '$(P)'. There are:" $(basename $(notdir $(wildcard profiles/*.yaml)))"; use: make profile P=NAME"; exit 2; }
 	@cp "profiles/$(P).yaml" params.yaml && echo "params.yaml is now the profile $(P)"
+
+plan: setup  ## make plan P=qwen2.5-0.5b: memory, hours and disk that a profile needs (params.yaml without P)
+	@$(RUN) stages.planning $(if $(P),profiles/$(P).yaml)
 
 ask: setup  ## make ask Q="What is 6 * 7?" C=R1 K=8: a checkpoint's thought and answer; K completions vote
 	@test -n "$$Q" || { echo 'which question? use: make ask Q="What is 6 * 7?" (C=R1, a folder or owner/name@commit; K=8)'; exit 2; }

@@ -10,7 +10,8 @@ import importlib
 import sys
 from pathlib import Path
 
-from stages.config import PARAMS_FILE, ParamsError, load_params, load_sandbox, load_seed, stage_config
+from stages.config import PARAMS_FILE, ParamsError, StageConfig, load_params, load_sandbox, load_seed, stage_config
+from stages.planning.machine import Planning
 
 STAGES_FOLDER = Path(__file__).parents[1]
 
@@ -30,10 +31,13 @@ def check_params(path: Path = PARAMS_FILE) -> None:
     load_seed(params, path)
     load_sandbox(params, path)
     names = stage_names()
-    unknown = sorted(set(params) - {"seed", "sandbox", *names})
-    wrong = [f"{path}: {name}: unknown block; allowed: seed, sandbox, {', '.join(names)}" for name in unknown]
-    for name in names:
-        config = importlib.import_module(f"stages.{name}").Config
+    blocks: dict[str, type[StageConfig]] = {"planning": Planning}
+    blocks |= {name: importlib.import_module(f"stages.{name}").Config for name in names}
+    allowed = ["seed", "sandbox", *blocks]
+    wrong = [
+        f"{path}: {name}: unknown block; allowed: {', '.join(allowed)}" for name in sorted(set(params) - set(allowed))
+    ]
+    for name, config in blocks.items():
         try:
             stage_config(config, name, params, path)
         except ParamsError as error:

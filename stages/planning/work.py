@@ -1,0 +1,329 @@
+"""What one stage costs: memory on a device, tokens, FLOPs, time and disk.
+
+In: a model's shape, the stage's settings, how many rows there are, the machine. Out: a ``StagePlan``. A token costs
+two FLOPs forward for each weight it meets and four backward (Kaplan et al., arXiv:2001.08361, section 2.1), two of
+these less where the weights are frozen, and the forward pass once more with gradient checkpointing. A sampled token
+costs the larger of reading weights and cache and of its FLOPs, at ``sampling_efficiency``. Grading and loading are left
+out. Ours.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+from stages.planning.machine import Planning
+from stages.planning.memory import (
+    BF16,
+    FP32,
+    Bytes,
+    Trained,
+    activation_bytes,
+    cache_bytes_per_token,
+    state_bytes,
+    trainable,
+)
+from stages.planning.shapes import ModelShape
+from stages.rollouts.sampler import SamplingSettings
+from stages.training.grpo_settings import GRPOSettings
+from stages.training.lora import LoraSettings
+from stages.training.supervised import SupervisedSettings
+
+GB, TERA = 1e9, 1e12
+VLLM_SHARE_ALONE, VLLM_SHARE_IN_TRAINING = 0.9, 0.3
+"""As in ``rollouts/vllm_sampler.py``, which cannot be imported without torch."""
+VLLM_ROWS, VLLM_ROWS_LARGE, LARGE_GB = 256, 1_024, 75
+"""Rows that vLLM decodes at once, and on GPUs from 70 GiB on (vLLM 0.31, engine/arg_utils.py)."""
+KEPT_CHECKPOINTS = 3
+"""Resumable checkpoints on disk while the third is written (``save_total_limit`` is 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ranks:
+    """The processes of a stage, one a device."""
+
+    count: int = 1
+    shares_weights: bool = False
+    """fsdp2, zero3."""
+    shares_state: bool = False
+    """fsdp2, zero2, zero3."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagePlan:
+    """What a stage needs."""
+
+    name: str
+    key: str
+    """Its block with what can be changed, in params.yaml."""
+    devices: int = 1
+    memory: Bytes
+    """On one device at the peak, by what it is for."""
+    remedies: dict[str, str]
+    """What of ``memory`` is too much -> the key to change, and how."""
+    faults: tuple[str, ...] = ()
+    """Why it cannot run, whatever else the device holds."""
+    trained_tokens: float = 0
+    sampled_tokens: float = 0
+    flops: float = 0
+    """Of training and of its passes without gradient."""
+    seconds: float = 0
+    artifact_bytes: float = 0
+    work_bytes: float = 0
+    """On disk while the stage runs."""
+
+
+def forward_flops(shape: ModelShape, row_tokens: float) -> float:
+    """Of one token in a row of ``row_tokens``, of which it sees half on average."""
+    return 2 * shape.active_weights + 2 * shape.query_width * shape.layers * row_tokens
+
+
+def training_flops(shape: ModelShape, row_tokens: float, *, frozen: bool, checkpointing: bool) -> float:
+    """Of one token forward and backward."""
+    return ((2 if frozen else 3) + checkpointing) * forward_flops(shape, row_tokens)
+
+
+def supervised(
+    name: str,
+    key: str,
+    shape: ModelShape,
+    settings: SupervisedSettings,
+    examples: float,
+    machine: Planning,
+    ranks: Ranks,
+    has_head: bool = True,
+) -> StagePlan:
+    """Training on ``examples`` rows; of a reward model if it has no head of a language model."""
+    how = _trained(settings.lora, settings.precision, settings.micro_batch_size, settings.max_tokens, ranks)
+    how = replace(how, checkpointing=settings.gradient_checkpointing, has_head=has_head)
+    tokens = examples * settings.epochs * settings.max_tokens * machine.length_share
+    each = training_flops(
+        shape,
+        settings.max_tokens * machine.length_share,
+        frozen=settings.lora is not None,
+        checkpointing=settings.gradient_checkpointing,
+    )
+    return StagePlan(
+        name=name,
+        key=key,
+        devices=ranks.count,
+        memory=state_bytes(shape, how) | {"activations": activation_bytes(shape, how)},
+        remedies=_training_remedies(key, how, f"{key}.max_tokens"),
+        trained_tokens=tokens,
+        flops=tokens * each,
+        seconds=tokens * each / (machine.peak_tflops * TERA * machine.training_efficiency * ranks.count),
+        artifact_bytes=shape.parameters * shape.stored_bytes,
+        work_bytes=_work_bytes(shape, how),
+    )
+
+
+def grpo(
+    name: str,
+    shape: ModelShape,
+    settings: GRPOSettings,
+    prompt_tokens: int,
+    machine: Planning,
+    ranks: Ranks,
+    reward_models: float = 0,
+) -> StagePlan:
+    """GRPO from prompts of at most ``prompt_tokens``; ``reward_models`` are the bytes of those beside it."""
+    key, longest = f"{name}.grpo", prompt_tokens + settings.sampling.max_tokens
+    step_rows = settings.problems_per_step * settings.group_size
+    how = _trained(settings.lora, settings.precision, settings.micro_batch_size, longest, ranks)
+    # The ranks share each micro-batch out between them.
+    how = replace(how, rows=-(-how.rows // ranks.count), checkpointing=settings.gradient_checkpointing)
+    memory = state_bytes(shape, how) | {"activations": activation_bytes(shape, how), "reward models": reward_models}
+    if settings.kl_weight > 0:
+        memory["reference"] = (shape.adapter_weights(how.adapter_rank) or shape.parameters) * FP32
+    draws = _Draws(
+        shape=shape,
+        settings=settings.sampling,
+        key=f"{key}.sampling",
+        group_size=settings.group_size,
+        rows=step_rows * settings.steps_per_rollout // ranks.count,
+        prompt_tokens=prompt_tokens,
+        machine=machine,
+        beside_training=True,
+    )
+    mean = machine.length_share * longest
+    tokens = settings.steps * step_rows * mean
+    probes = (
+        settings.held_out.problems * settings.steps / max(settings.held_out.every_steps, settings.steps_per_rollout)
+    )
+    sampled = (settings.steps * step_rows + probes) * machine.length_share * settings.sampling.max_tokens
+    exact = settings.sampling.sampler in ("native", "transformers") and settings.precision == "fp32"
+    passes = (settings.steps_per_rollout > 1 and not exact) + (settings.kl_weight > 0)
+    flops = tokens * (
+        training_flops(shape, mean, frozen=settings.lora is not None, checkpointing=settings.gradient_checkpointing)
+        + passes * forward_flops(shape, mean)
+    )
+    trained = flops / (machine.peak_tflops * TERA * machine.training_efficiency)
+    return StagePlan(
+        name=name,
+        key=key,
+        devices=ranks.count,
+        memory=memory | draws.memory(),
+        remedies=_training_remedies(key, how, f"{key}.sampling.max_tokens") | draws.remedies(),
+        faults=draws.faults(),
+        trained_tokens=tokens,
+        sampled_tokens=sampled,
+        flops=flops,
+        seconds=(trained + sampled / draws.tokens_per_second()) / ranks.count,
+        artifact_bytes=shape.parameters * FP32,
+        work_bytes=_work_bytes(shape, how),
+    )
+
+
+def sampling(
+    name: str,
+    key: str,
+    shape: ModelShape,
+    settings: SamplingSettings,
+    prompts: int,
+    group_size: int,
+    prompt_tokens: int,
+    machine: Planning,
+    devices: int = 1,
+) -> StagePlan:
+    """``group_size`` completions of ``prompts`` prompts by a checkpoint that has the device for itself."""
+    tokens = prompts * group_size * machine.length_share * settings.max_tokens
+    draws = _Draws(
+        shape=shape,
+        settings=settings,
+        key=key,
+        group_size=group_size,
+        rows=max(1, prompts * group_size // devices),
+        prompt_tokens=prompt_tokens,
+        machine=machine,
+        beside_training=False,
+    )
+    return StagePlan(
+        name=name,
+        key=key,
+        devices=devices,
+        memory=draws.memory(),
+        remedies=draws.remedies(),
+        faults=draws.faults(),
+        sampled_tokens=tokens,
+        seconds=tokens / (draws.tokens_per_second() * devices),
+    )
+
+
+def copied(name: str, shape: ModelShape) -> StagePlan:
+    """A checkpoint taken from elsewhere."""
+    return StagePlan(name=name, key=name, memory={}, remedies={}, artifact_bytes=shape.parameters * shape.stored_bytes)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Draws:
+    """Completions drawn on one device."""
+
+    shape: ModelShape
+    settings: SamplingSettings
+    key: str
+    group_size: int
+    rows: int
+    """Completions asked for at once."""
+    prompt_tokens: int
+    machine: Planning
+    beside_training: bool
+
+    @property
+    def _vllm(self) -> bool:
+        return self.settings.sampler in ("vllm", "auto")
+
+    @property
+    def _longest(self) -> int:
+        return self.prompt_tokens + self.settings.max_tokens
+
+    @property
+    def _engine(self) -> float:
+        """Memory that vLLM takes for weights and cache."""
+        share = VLLM_SHARE_IN_TRAINING if self.beside_training else VLLM_SHARE_ALONE
+        return share * self.machine.memory_gb * GB
+
+    @property
+    def _least(self) -> float:
+        """Without this much vLLM does not start: the weights, and the cache of one row of the whole context."""
+        return BF16 * self.shape.parameters + self.shape.context_tokens * cache_bytes_per_token(self.shape, BF16)
+
+    def memory(self) -> Bytes:
+        """What the sampler adds to a trainer, or takes alone."""
+        if self._vllm:
+            return {"sampler": self._engine if self.beside_training else self._least}
+        rows = min(self.rows, self.settings.batch_prompts * self.group_size)
+        cache = rows * self._longest * cache_bytes_per_token(self.shape, FP32)
+        return {"sampler": cache + (0 if self.beside_training else FP32 * self.shape.parameters)}
+
+    def remedies(self) -> dict[str, str]:
+        """The key that decides what the sampler takes."""
+        if self._vllm:
+            return {"sampler": "planning.memory_gb (a larger GPU)"}
+        return {"sampler": f"{self.key}.batch_prompts (now {self.settings.batch_prompts}; lower it)"}
+
+    def faults(self) -> tuple[str, ...]:
+        """A row longer than the model's context; a share too small for vLLM to start in."""
+        found = []
+        if self._longest > self.shape.context_tokens:
+            found.append(
+                f"{self.key}.max_tokens: {self.settings.max_tokens} and a prompt of {self.prompt_tokens} tokens exceed "
+                f"the context of {self.shape.name}, {self.shape.context_tokens}; lower it"
+            )
+        if self._vllm and self._least > self._engine:
+            found.append(
+                f"{self.key}.sampler: vLLM has {self._engine / GB:.1f} GB of the device here and needs "
+                f"{self._least / GB:.1f} for weights and one row of the whole context; take a GPU with more memory "
+                "(planning.memory_gb), or the sampler transformers"
+            )
+        return tuple(found)
+
+    def tokens_per_second(self) -> float:
+        """Of one device, in steps that each add a token to every row; not timed (infinite) where it cannot run."""
+        if self.faults():
+            return math.inf
+        value_bytes = BF16 if self._vllm else FP32
+        weights = value_bytes * self.shape.parameters
+        context = self.machine.length_share * self._longest
+        row_bytes = context * cache_bytes_per_token(self.shape, value_bytes)
+        rows: float = min(self.rows, self.settings.batch_prompts * self.group_size)
+        if self._vllm:
+            most = VLLM_ROWS_LARGE if self.machine.memory_gb >= LARGE_GB else VLLM_ROWS
+            rows = max(1.0, min(self.rows, most, (self._engine - weights) / row_bytes))
+        reading = (weights + rows * row_bytes) / (self.machine.bandwidth_gb_s * GB)
+        computing = rows * forward_flops(self.shape, context) / (self.machine.peak_tflops * TERA)
+        return rows * self.machine.sampling_efficiency / max(reading, computing)
+
+
+def _trained(lora: LoraSettings | None, precision: str, rows: int, tokens: int, ranks: Ranks) -> Trained:
+    return Trained(
+        bf16=precision == "bf16",
+        checkpointing=False,
+        rows=rows,
+        tokens=tokens,
+        adapter_rank=lora.rank if lora else 0,
+        weight_ranks=ranks.count if ranks.shares_weights else 1,
+        state_ranks=ranks.count if ranks.shares_state else 1,
+    )
+
+
+def _work_bytes(shape: ModelShape, how: Trained) -> float:
+    """Weights that are trained and their two moments, in each resumable checkpoint."""
+    return KEPT_CHECKPOINTS * 3 * FP32 * trainable(shape, how)
+
+
+def _training_remedies(key: str, how: Trained, length_key: str) -> dict[str, str]:
+    """What to change where training takes too much."""
+    larger = "planning.memory_gb (a larger GPU)"
+    state = larger if how.adapter_rank else f"{key}.lora (now null; train adapters)"
+    if how.rows > 1:
+        activations = f"{key}.micro_batch_size (lower it)"
+    elif not how.checkpointing:
+        activations = f"{key}.gradient_checkpointing (now false)"
+    else:
+        activations = f"{length_key} (lower it)"
+    return {
+        "weights": state,
+        "gradients": state,
+        "optimizer": state,
+        "activations": activations,
+        "reference": f"{key}.kl_weight (0 needs no reference)" if not how.adapter_rank else state,
+        "reward models": larger,
+    }
