@@ -32,6 +32,8 @@ WORK_FOLDER = Path("work")
 METRICS_FOLDER = Path("metrics")
 CURVES_FILE = "metrics.jsonl"
 PROVENANCE_FILE = "provenance.json"
+LOG_FILE = "stage.log"
+"""In the work folder, so it is there exactly as long as the stage has not finished."""
 RUN_FILE = "run.json"
 SECONDS_FILE = "seconds"
 
@@ -120,10 +122,17 @@ def run_as_stage(
 
 
 def _execute(plan: Plan, run: RunFunction, headline: Headline) -> None:
-    """Do the work in the work folder of its fingerprint, then publish it."""
+    """Do the work in the work folder of its fingerprint."""
     process.stop_on_sigterm()
     process.seed_everything(plan.record.seed, plan.code.libraries)
     work = WORK_FOLDER / plan.record.name / plan.record.fingerprint
+    work.mkdir(parents=True, exist_ok=True)
+    with process.also_logged_to(work / LOG_FILE):
+        _work(plan, run, headline, work)
+
+
+def _work(plan: Plan, run: RunFunction, headline: Headline, work: Path) -> None:
+    """Run the stage and publish what it made; tracking learns how it ended."""
     record = dataclasses.replace(plan.record, execution=_execution(work, plan.record.execution))
     before = work / SECONDS_FILE
     started = time.monotonic() - (float(before.read_text()) if before.is_file() else 0.0)
@@ -163,7 +172,6 @@ def _execute(plan: Plan, run: RunFunction, headline: Headline) -> None:
 
 def _execution(work: Path, new: str) -> str:
     """The name of the run that owns ``work``: that of the killed run being resumed, or ``new``."""
-    work.mkdir(parents=True, exist_ok=True)
     file = work / "execution"
     if file.is_file():
         logger.info("taking up the unfinished run in %s", work)

@@ -126,3 +126,22 @@ def log_to_stdout(name: str) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
     for ours in ("stages", "__main__"):  # a stage module is __main__ in its own process
         logging.getLogger(ours).setLevel(logging.INFO)
+
+
+@contextmanager
+def also_logged_to(file: Path) -> Iterator[None]:
+    """What is logged within the block goes to ``file`` too, and at its end the traceback of what ended it, if any did.
+
+    ``make doctor`` reads it after a failure; a process that was killed leaves it without a last word.
+    """
+    handler = logging.FileHandler(file, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    except BaseException:
+        handler.emit(logging.makeLogRecord({"msg": "ended by:", "exc_info": sys.exc_info()}))
+        raise
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

@@ -265,3 +265,18 @@ run.run_as_stage(stage.Config, stage.run)
     unset = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name and name != "DO_NOT_TRACK"}
     done = subprocess.run([sys.executable, "-c", code], env=unset, capture_output=True, text=True, check=False)
     assert done.stderr.strip() == "off: True"
+
+
+def test_a_stage_that_fails_leaves_its_log_with_the_traceback_and_one_that_finishes_leaves_none(
+    toy: "ToyRepository",
+) -> None:
+    good = (toy.root / "params.yaml").read_text()
+    toy.set_params(good + "  sandbox: weak\n")
+    assert toy.run()[0] == 1
+    (log,) = toy.root.glob("work/stage1_toy/*/stage.log")
+    lines = log.read_text().splitlines()
+    assert lines[-1] == "stages.config.ParamsError: strong is asked for, weak was found"
+    assert any(line.endswith("ended by:") for line in lines)
+    toy.set_params(good)
+    assert toy.run()[0] == 0
+    assert list(toy.root.glob("work/stage1_toy/*/stage.log")) == [log]
