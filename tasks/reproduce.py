@@ -15,6 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
+from tasks.causes import remedy
 from tasks.graph import DvcError
 from tasks.processes import stream
 from tasks.stage_files import keep_small_outputs, put_back, stage_version
@@ -96,7 +97,8 @@ def bring_up_to_date(root: Path, stage: str, log: RunLogger) -> str:
         finished = stream(command, cwd=root, on_line=on_line)
         if finished.exit_code != 0:
             last = "\n".join(line for line in finished.tail if not CHATTER.match(line))
-            raise StageFailedError(f"stage {stage} failed (dvc exit code {finished.exit_code}). Last lines:\n{last}")
+            advice = remedy(last) or "make doctor says where its whole log is"
+            raise StageFailedError(f"stage {stage} failed: {advice}. Its last lines:\n{last}")
     except BaseException:
         _restore_last_good(lambda: put_back(root, stage, kept), stage, log)
         raise
