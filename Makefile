@@ -18,7 +18,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm ready up down status deploy demo watch test test-vllm check check-rewards profile ask export plan report clean
+.PHONY: help setup setup-vllm ready up down status deploy demo watch test test-vllm check check-rewards profile ask export plan doctor report clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -48,6 +48,9 @@ ready: setup  # git, DVC, dvc.yaml and params.yaml are fit for a run; a fresh cl
 	@git rev-parse --is-inside-work-tree >/dev/null 2>&1 \
 	  || { echo "no git repository here. Run: git init && git add -A && git commit -m start"; exit 2; }
 	@$(RUN) tasks.preflight
+
+doctor: setup  ## what failed last, and what would ruin the next run: each finding with its remedy
+	@$(RUN) tasks.doctor
 
 up: setup  ## start MLflow, Prefect and a worker on loopback, wait until they answer
 	@$(RUN) tasks.services up

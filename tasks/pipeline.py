@@ -20,6 +20,7 @@ from prefect.runtime import flow_run
 from tasks.artifacts import graph_mermaid, publish, stage_markdown, stage_rows
 from tasks.graph import StageGraph, stale_stages
 from tasks.lineage import FlowRecord, flow_record, tracking_may_be_down
+from tasks.model_checks import require_healthy_models
 from tasks.preflight import preflight
 from tasks.report import add_runs
 from tasks.reproduce import UP_TO_DATE, RunLogger, stage_task
@@ -110,6 +111,8 @@ def pipeline_run(flow: str) -> Iterator[PipelineRun]:
     graph = preflight(root)
     stale = stale_stages(root)
     log.info("%s: %d stages, %d stale", flow, len(graph.order), len(stale))
+    if stale:
+        require_healthy_models(root)
     run = PipelineRun(flow=flow, root=root, graph=graph, stale=stale, log=log)
     with flow_record(flow, root=root, flow_run_id=flow_run.id, flow_run_name=flow_run.name, log=log) as record:
         try:

@@ -29,6 +29,21 @@ def locked_outputs(root: Path, stage: str) -> dict[str, str]:
     return {out["path"]: out.get("md5", "") for out in entry.get("outs", [])}
 
 
+def locked_bytes(root: Path) -> int:
+    """Bytes of all outputs that ``dvc.lock`` records: what the last run of each stage has written."""
+    lock = root / "dvc.lock"
+    if not lock.exists():
+        return 0
+    stages = _parsed(lock, lock.stat().st_mtime_ns)["stages"].values()
+    return sum(out.get("size", 0) for entry in stages for out in entry.get("outs", []))
+
+
+def read_params(root: Path) -> dict[str, Any]:
+    """``params.yaml`` as plain data, unchecked."""
+    path = root / "params.yaml"
+    return _parsed(path, path.stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=4)
 def _parsed(path: Path, _changed_at: int) -> dict[str, Any]:
     """Contents of a YAML file, parsed once per version of it: a flow asks for every stage, which took seconds."""
@@ -70,7 +85,7 @@ def fingerprint(root: Path, stage: str) -> str | None:
 def stage_version(root: Path, stage: str) -> str:
     """12 hex characters that change when the stage's own module or its block of params.yaml changes."""
     block = stage.split("@", maxsplit=1)[0]
-    params = _parsed(root / "params.yaml", (root / "params.yaml").stat().st_mtime_ns)
+    params = read_params(root)
     code = root / "stages" / f"{block}.py"
     digest = hashlib.sha256(code.read_bytes() if code.exists() else b"")
     digest.update(json.dumps(params.get(block), sort_keys=True, default=str).encode())

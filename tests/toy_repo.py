@@ -89,7 +89,8 @@ def make_toy_repo(root: Path, shape: dict[str, list[str]]) -> Path:
     (root / "stages" / "contract").mkdir(parents=True)
     for package in ("stages", "stages/contract"):  # packages, so that they win over the real ones
         (root / package / "__init__.py").write_text("")
-    (root / "stages" / "contract" / "check_params.py").write_text("")  # has nothing against these parameters
+    for module in ("contract/check_params.py", "doctor.py"):  # have nothing against these parameters
+        (root / "stages" / module).write_text("")
     run(root, "git", "init", "-q")
     run(root, "git", "config", "user.email", "toy@example.org")
     run(root, "git", "config", "user.name", "toy")

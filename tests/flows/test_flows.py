@@ -146,6 +146,15 @@ def test_failed_stage_keeps_its_last_output_metrics_and_lock(toy: Path) -> None:
         assert (toy / path).is_file()
 
 
+def test_what_the_doctor_finds_is_the_failure_of_the_flow_with_its_remedy(toy: Path) -> None:
+    row = {"check": "base: tags", "state": "finding", "found": "tags are lost", "fix": "keep them"}
+    (toy / "stages" / "doctor.py").write_text(f"print({json.dumps(row)!r}); raise SystemExit(1)")
+    state = toy_flow(return_state=True)
+    assert state.is_failed()
+    assert "base: tags: tags are lost. keep them" in (state.message or "")
+    assert not (toy / "artifacts").exists()
+
+
 def test_a_flow_in_the_wrong_order_is_refused(toy: Path) -> None:
     @flow(name="wrong-order")
     def wrong_order() -> None:
