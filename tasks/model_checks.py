@@ -1,6 +1,6 @@
 """The doctor's checks that need the stages' code, in a process of their own; flows ask once for the same set-up.
 
-In: a repository. Out: a row a check; for flows nothing, or one error with the first finding.
+In: a repository. Out: a row a check; for flows nothing, or one error with all findings.
 """
 
 import hashlib

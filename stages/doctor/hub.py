@@ -45,7 +45,7 @@ def check_data_set(source: HubSource) -> str:
         )
     if HF_HUB_OFFLINE:
         raise NotCheckedError(f"HF_HUB_OFFLINE is set: {source.dataset} must be in the hub's cache")
-    elsewhere = "or download it elsewhere and give its file"
+    elsewhere = "or set HF_HUB_OFFLINE=1 if it is in the cache, or download it elsewhere and give its file"
     api = HfApi()
     _had(source.page, elsewhere, lambda: api.auth_check(source.dataset, repo_type="dataset"))
     _had(source.page, elsewhere, lambda: api.dataset_info(source.dataset, revision=source.revision, timeout=SECONDS))

@@ -19,6 +19,7 @@ from stages.doctor.hub import model_files
 from stages.evaluation.catalogue import CATALOGUE
 from stages.evaluation.public_benchmarks import ChosenBenchmark
 from stages.models.base_models import BaseSource
+from stages.models.checkpoints import require_checkpoint
 
 Block = TypeVar("Block", bound=BaseModel)
 ARTIFACTS = Path("artifacts")
@@ -44,6 +45,7 @@ class StartModel:
         """Its configuration and tokenizer, and its weights unless it is on the hub, of which only small files are had.
 
         Raises:
+            CheckpointError: the folder is no checkpoint.
             FindingError: the hub does not give it.
             NotCheckedError: it is pretrained here, and was not yet.
         """
@@ -54,7 +56,7 @@ class StartModel:
                 raise NotCheckedError(f"{self.key} is pretrained by the run itself: there is no {made} yet")
             return made
         given = Path(self.source.checkpoint)
-        return given if given.exists() else model_files(self.source.checkpoint, self.source.revision)
+        return require_checkpoint(given) if given.exists() else model_files(str(given), self.source.revision)
 
 
 def load_setup(path: Path = PARAMS_FILE) -> dict[str, StageConfig]:
