@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey, Fl
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.settings import PREFECT_API_URL
 
+from tasks import last_failure
 from tasks.pipeline import pipeline_run
 from tasks.stage_files import locked_outputs
 from tests.toy_repo import REAL_SHAPE, make_toy_repo, run, set_param
@@ -153,6 +154,16 @@ def test_what_the_doctor_finds_is_the_failure_of_the_flow_with_its_remedy(toy: P
     assert state.is_failed()
     assert "base: tags: tags are lost. keep them" in (state.message or "")
     assert not (toy / "artifacts").exists()
+
+
+def test_make_doctor_tells_the_flow_run_that_failed_last(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_failure, "prefect_url", lambda: PREFECT_API_URL.value().removesuffix("/api"))
+    set_param(toy, "base", fail=True)
+    run_id = parent_id(toy_flow(return_state=True))
+    failure = last_failure.last_failure(toy)
+    assert failure is not None and failure.log.endswith(f"/runs/flow-run/{run_id}")
+    assert "StageFailedError: stage base failed" in failure.message()
+    assert "base: cannot go on" in failure.message()
 
 
 def test_a_flow_in_the_wrong_order_is_refused(toy: Path) -> None:
