@@ -145,9 +145,9 @@ def test_the_same_graph_runs_to_its_end_on_gsm8k_and_mbpp(tmp_path):
     params = yaml.safe_load((root / "params.yaml").read_text())
     gsm8k, mbpp = str(SHARED / "gsm8k"), str(SHARED / "mbpp" / "mbpp.jsonl")
     params["stage0_problems"]["files"] = [
-        {"path": f"{gsm8k}/train.jsonl", "layout": "gsm8k", "split": "train", "limit": 20},
-        {"path": f"{gsm8k}/test.jsonl", "layout": "gsm8k", "split": "eval", "limit": 10},
-        {"path": mbpp, "layout": "mbpp", "split": "train", "limit": 10},
+        {"name": "gsm8k", "path": f"{gsm8k}/train.jsonl", "split": "train", "limit": 20},
+        {"name": "gsm8k_test", "path": f"{gsm8k}/test.jsonl", "split": "eval", "limit": 10},
+        {"name": "mbpp_train", "path": mbpp, "split": "train", "limit": 10},
     ]
     params["stage0_problems"].update(max_prompt_tokens=800, max_bad_rows=0.2)
     (root / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False, allow_unicode=True))
@@ -156,4 +156,4 @@ def test_the_same_graph_runs_to_its_end_on_gsm8k_and_mbpp(tmp_path):
     # 74 puzzles and 20 from GSM8K at least, before those the base model solves are dropped.
     assert counts["problems/train"] + counts["problems/too_easy"] + counts["problems/contaminated"] >= 74 + 20
     asked = [json.loads(line) for line in (root / "artifacts" / "evaluate" / "R1" / "completions.jsonl").open()]
-    assert sum(row["source"] == "gsm8k" for row in asked) == 2 * 10
+    assert sum(row["source"] == "gsm8k_test" for row in asked) == 2 * 10

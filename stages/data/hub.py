@@ -5,20 +5,21 @@ give a token, or download it elsewhere and name the file.
 """
 
 import re
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from stages.data.row_files import read_rows
+from stages.config import ParamsError
+from stages.data.row_files import iter_rows
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
-T = TypeVar("T")
+_PATIENCE_SECONDS = 20.0
 
 
-class DataUnavailableError(OSError):
+class DataUnavailableError(ParamsError):
     """A data set that cannot be had here and now; the message says what to do."""
 
 
@@ -32,7 +33,8 @@ class HubSource(BaseModel):
     revision: str | None
     """The commit, 40 hexadecimal digits. A branch is refused: it moves. None: not pinned yet, and so not loaded."""
     config: str | None = None
-    split: str = "test"
+    split: str = "train"
+    """Of the data set's own splits."""
     files: tuple[str, ...] = ()
     """Read these files of the data set as they stand, in order, instead of ``config`` and ``split``: for data sets that
     need a loading script, and for text that a table would turn into numbers."""
@@ -53,53 +55,86 @@ class HubSource(BaseModel):
 
 
 def read_hub_rows(source: HubSource) -> list[dict[str, Any]]:
-    """The rows of ``source``, downloaded or from the hub's own cache.
+    """All rows of ``source``, downloaded or from the hub's own cache, there without a network next time.
 
     Raises:
         DataUnavailableError: no commit is pinned, the hub cannot be reached, or it does not give the data set.
         ProblemFileError: a file of it cannot be read.
     """
+    return list(_rows(source, streaming=False))
+
+
+def stream_hub_rows(source: HubSource) -> Iterator[dict[str, Any]]:
+    """The rows of ``source`` as they come over the network: what is not read is not downloaded (``files`` are, whole).
+
+    Raises:
+        DataUnavailableError: as ``read_hub_rows``, when the first row is asked for, or later where the network breaks.
+        ProblemFileError: a file of it cannot be read.
+    """
+    return _rows(source, streaming=True)
+
+
+def _rows(source: HubSource, *, streaming: bool) -> Iterator[dict[str, Any]]:
     if source.revision is None:
         raise DataUnavailableError(
             f"{source.dataset}: no commit is pinned; take the current one from {source.page}/commits/main and give it "
             "as revision, or download the data and give the file"
         )
     if source.files:
-        paths = [_or_explain(source, partial(_download, source, name)) for name in source.files]
-        return [row for path in paths for row in read_rows(path)]
-    return _or_explain(source, partial(_load, source))
+        from huggingface_hub import hf_hub_download
 
-
-def _download(source: HubSource, name: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    return Path(hf_hub_download(source.dataset, name, repo_type="dataset", revision=source.revision))
-
-
-def _load(source: HubSource) -> list[dict[str, Any]]:
+        with _explained(source):
+            paths = [
+                hf_hub_download(source.dataset, name, repo_type="dataset", revision=source.revision)
+                for name in source.files
+            ]
+        for path in paths:
+            yield from iter_rows(Path(path))
+        return
     from datasets import load_dataset
+    from huggingface_hub import HfApi
 
-    return list(load_dataset(source.dataset, source.config, split=source.split, revision=source.revision))
+    with _explained(source):
+        if streaming:  # one question without the minutes of retries that datasets would spend on a hub that is away
+            HfApi().dataset_info(source.dataset, revision=source.revision, timeout=_PATIENCE_SECONDS)
+        yield from load_dataset(
+            source.dataset, source.config, split=source.split, revision=source.revision, streaming=streaming
+        )
 
 
-def _or_explain(source: HubSource, fetch: Callable[[], T]) -> T:
-    """What ``fetch`` gives; everything the hub may answer instead becomes one error with a remedy."""
+@contextmanager
+def _explained(source: HubSource) -> Iterator[None]:
+    """Everything the hub may answer instead of data becomes one error with a remedy."""
     import httpx
-    from huggingface_hub.errors import GatedRepoError, HFValidationError
+    from datasets.exceptions import DatasetNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HFValidationError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     remedy = f"or download {source.dataset} at {source.revision} on another machine and give its file"
     try:
-        return fetch()
-    except GatedRepoError as error:
-        raise DataUnavailableError(
-            f"{source.dataset} is gated: agree to its terms at {source.page}, then `hf auth login` (or set HF_TOKEN), "
-            f"{remedy} ({_first_line(error)})"
-        ) from error
+        yield
+    except (EntryNotFoundError, RevisionNotFoundError, RepositoryNotFoundError, DatasetNotFoundError) as error:
+        if source.gated or isinstance(error, GatedRepoError) or "is a gated dataset" in str(error):
+            why = f"is gated: agree to its terms at {source.page}, then `hf auth login` (or set HF_TOKEN)"
+        else:
+            files = f" with {', '.join(source.files)}" if source.files else ""
+            why = f"is not on the hub at commit {source.revision}{files}, or is private: compare with {source.page}"
+        raise DataUnavailableError(f"{source.dataset} {why}, {remedy} ({_first_line(error)})") from error
     except (HFValidationError, httpx.HTTPError, OSError) as error:
         hint = f"it is gated: agree to its terms at {source.page} and log in; " if source.gated else ""
         raise DataUnavailableError(
             f"{source.dataset} cannot be had from the hub: {hint}check the network and HF_HUB_OFFLINE, {remedy} "
             f"({type(error).__name__}: {_first_line(error)})"
+        ) from error
+    except (ValueError, RuntimeError) as error:  # no such config or split, or it needs a script of its own
+        raise DataUnavailableError(
+            f"{source.dataset}: config {source.config!r}, split {source.split!r} cannot be loaded; correct them, or "
+            f"name its files under files ({_first_line(error)})"
         ) from error
 
 

@@ -1,8 +1,9 @@
 """Layouts: how a row of a public data set becomes a problem.
 
 In: one row with the columns that the layout names. Out: a problem, or an error that says why the row is none.
-``problems`` has the columns of ``Problem`` itself; every other layout is a public benchmark's own, with the columns in
-``LAYOUTS``. Programs are graded by the data's own tests (``assert_tests.py``, ``contest_rows.py``).
+``problems`` has the columns of ``Problem`` itself; every other layout is a public data set's own, with the columns in
+``LAYOUTS``; those of training sets are in ``training_rows.py``. Programs are graded by the data's own tests
+(``assert_tests.py``, ``contest_rows.py``).
 """
 
 import json
@@ -13,10 +14,18 @@ from typing import Any, Literal
 from stages.data.assert_tests import tests_from_asserts, tests_from_check
 from stages.data.contest_rows import codeforces_problem, livecodebench_problem
 from stages.data.problems import Problem, ProblemFileError, problem_from_row
+from stages.data.training_rows import (
+    apps_problem,
+    countdown_problem,
+    math_solution_problem,
+    verifiable_code_problem,
+    verl_math_problem,
+)
 
 LayoutName = Literal[
     "problems", "math", "gsm8k", "choices", "gpqa", "ifeval", "mbpp", "humaneval", "livecodebench", "codeforces",
     "instructions",
+    "math_solution", "verl_math", "arc", "countdown", "verifiable_code", "apps",
 ]  # fmt: skip
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
@@ -61,6 +70,18 @@ def _from_choices(row: Mapping[str, Any], number: int, where: str) -> Problem:
             f"{where}: answer is {answer!r}; allowed: 0 to {len(letters) - 1}, or a letter of {letters}"
         )
     return _choice_problem(f"choices_{number}", str(row["question"]), [str(each) for each in choices], answer, where)
+
+
+def _from_arc(row: Mapping[str, Any], number: int, where: str) -> Problem:
+    """``choices`` holds the lists ``text`` and ``label``, ``answerKey`` one of the labels (letters or digits)."""
+    try:
+        place = list(row["choices"]["label"]).index(row["answerKey"])
+        choices = list(row["choices"]["text"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ProblemFileError(
+            f"{where}: answerKey {row['answerKey']!r} is no label of choices {str(row['choices'])[:80]!r}"
+        ) from error
+    return _from_choices({"question": row["question"], "choices": choices, "answer": place}, number, where)
 
 
 def _from_gpqa(row: Mapping[str, Any], number: int, where: str) -> Problem:
@@ -132,7 +153,7 @@ def _json(text: str, column: str, where: str) -> Any:
         ) from error
 
 
-LAYOUTS: dict[LayoutName, tuple[Callable[[Mapping[str, Any], int, str], Problem], tuple[str, ...]]] = {
+LAYOUTS: dict[str, tuple[Callable[[Mapping[str, Any], int, str], Problem], tuple[str, ...]]] = {
     "problems": (_from_problem_row, ("id", "domain", "grader", "source", "language", "prompt", "answer")),
     "math": (_from_math, ("problem", "answer")),
     "gsm8k": (_from_gsm8k, ("question", "answer")),
@@ -150,5 +171,14 @@ LAYOUTS: dict[LayoutName, tuple[Callable[[Mapping[str, Any], int, str], Problem]
         codeforces_problem,
         ("id", "description", "input_format", "output_format", "official_tests", "input_mode"),
     ),
+    "math_solution": (math_solution_problem, ("problem", "solution")),
+    "verl_math": (verl_math_problem, ("prompt", "reward_model")),
+    "arc": (_from_arc, ("question", "choices", "answerKey")),
+    "countdown": (countdown_problem, ("nums", "target")),
+    "verifiable_code": (
+        verifiable_code_problem,
+        ("problem_statement", "gold_standard_solution", "verification_info"),
+    ),
+    "apps": (apps_problem, ("question", "input_output", "solutions")),
 }
-"""Layout -> (how a row is read, the columns it must have)."""
+"""Layout (``LayoutName``) -> (how a row is read, the columns it must have)."""

@@ -1,84 +1,90 @@
-"""Problems from a file of the user's own, or from a public data set on disk.
+"""Problems from a public data set or a file of the user's own.
 
-In: a JSON Lines (also gzipped), JSON, Parquet or CSV file in one of the layouts of ``layouts.py``. Out: problems, and
-the rows that could not become one, each with its reason; nothing is dropped in silence.
+In: an entry of ``stage0_problems.files``. Out: problems one by one, and the rows that could not become one, each with
+its reason; nothing is dropped in silence.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import field_validator
 
+from stages.data.data_files import BadRow, DataFile, Row, Source, numbered_rows, resolve
 from stages.data.layouts import LAYOUTS, LayoutName
 from stages.data.problems import Problem, ProblemFileError
-from stages.data.row_files import read_rows
+from stages.data.public_sets import PUBLIC_SETS, SetName
 
 
-class ProblemFile(BaseModel):
-    """One file to read problems from."""
+class ProblemFile(DataFile):
+    """One source of problems."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    path: str
-    layout: LayoutName
+    layout: LayoutName | None = None
     split: Literal["train", "eval"]
-    limit: int | None = None
-    """Take at most so many problems, in order; every row is read and its columns are checked all the same."""
-    rename: Mapping[str, str] = Field(default_factory=dict)
-    """The file's name of a column -> the layout's name of it, where they differ."""
+    """To train on, or to be measured by (and decontaminated against)."""
 
-
-@dataclass(frozen=True, slots=True)
-class BadRow:
-    """A row that cannot be used, where it stands and why."""
-
-    where: str
-    reason: str
+    @field_validator("name")
+    @classmethod
+    def _holds_problems(cls, name: SetName | None) -> SetName | None:
+        if name is not None and PUBLIC_SETS[name].layout not in LAYOUTS:
+            with_problems = [each for each, known in PUBLIC_SETS.items() if known.layout in LAYOUTS]
+            raise ValueError(f"{name} holds no problems; those that do: {', '.join(with_problems)}")
+        return name
 
 
 def read_problem_file(file: ProblemFile) -> tuple[list[Problem], list[BadRow]]:
-    """All problems of ``file``, whatever its limit, and its bad rows.
+    """All problems of ``file``, whatever its limit, with ids of their layout, and the bad rows.
 
     Raises:
+        ProblemFileError: as ``iter_problem_file``.
+    """
+    source = resolve(file)
+    rows = numbered_rows(source, LAYOUTS[source.layout][1])
+    return apart(problems_of_rows(rows, source.layout, source.where))
+
+
+def iter_problem_file(file: ProblemFile, source: Source) -> Iterator[Problem | BadRow]:
+    """The problems of ``file``, at most ``file.limit``, and the bad rows among them, as they are read.
+
+    A problem's id starts with the source's label, which is also its ``source``, but for layout ``problems``, whose rows
+    bring their own.
+
+    Raises:
+        DataUnavailableError: the hub does not give it.
         ProblemFileError: the file is missing, empty or of no known format, or lacks a column of its layout.
     """
-    return problems_of_rows(read_rows(Path(file.path)), file.layout, file.path, file.rename)
-
-
-def problems_of_rows(
-    rows: Sequence[Mapping[str, Any]],
-    layout: LayoutName,
-    name: str,
-    rename: Mapping[str, str],
-    keep: Callable[[Mapping[str, Any]], bool] | None = None,
-) -> tuple[list[Problem], list[BadRow]]:
-    """The problems in ``rows`` and the bad rows; ``name`` says in errors what the rows are of.
-
-    Rows that ``keep`` refuses are neither.
-
-    Raises:
-        ProblemFileError: a column of the layout is in no row.
-    """
-    rows = [{rename.get(column, column): value for column, value in row.items()} for row in rows]
-    convert, columns = LAYOUTS[layout]
-    found = sorted(set().union(*rows))
-    missing = [column for column in columns if column not in found]
-    if missing:
-        raise ProblemFileError(
-            f"{name}: columns {missing} are missing; layout {layout} needs {list(columns)}, found {found}; "
-            "give the columns these names, or say under rename which column is which"
-        )
-    problems, bad = [], []
-    for number, row in enumerate(rows, start=1):
-        where = f"{name}:{number}"
-        if keep is not None and not keep(row):
+    left = file.limit
+    for entry in problems_of_rows(numbered_rows(source, LAYOUTS[source.layout][1]), source.layout, source.where):
+        if isinstance(entry, BadRow):
+            yield entry
             continue
+        name = f"{source.label}_{entry.id.partition('_')[2]}"
+        yield entry if source.layout == "problems" else replace(entry, id=name, source=source.label)
+        left = None if left is None else left - 1
+        if left == 0:
+            return
+
+
+def problems_of_rows(rows: Iterable[tuple[int, Row]], layout: str, where: str) -> Iterator[Problem | BadRow]:
+    """What each of the numbered ``rows`` is; ``where`` says in bad rows what they are of."""
+    convert, columns = LAYOUTS[layout]
+    for number, row in rows:
+        place = f"{where}:{number}"
         try:
             if lacking := [column for column in columns if row.get(column) is None]:
-                raise ProblemFileError(f"{where}: columns {lacking} are missing or null")
-            problems.append(convert(row, number, where))
+                raise ProblemFileError(f"{place}: columns {lacking} are missing or null")
+            yield convert(row, number, place)
         except ProblemFileError as error:
-            bad.append(BadRow(where, str(error).removeprefix(f"{where}: ")))
+            yield BadRow(place, str(error).removeprefix(f"{place}: "))
+
+
+def apart(entries: Iterable[Problem | BadRow]) -> tuple[list[Problem], list[BadRow]]:
+    """Problems and bad rows, each in order."""
+    problems: list[Problem] = []
+    bad: list[BadRow] = []
+    for entry in entries:
+        if isinstance(entry, Problem):
+            problems.append(entry)
+        else:
+            bad.append(entry)
     return problems, bad

@@ -6,10 +6,13 @@ Grading itself lives in ``stages/rewards``; where problems come from, in
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+from stages.config import ParamsError
 
 Domain = Literal["math", "code", "logic", "general", "safety"]
 Grader = Literal["math", "countdown", "choice", "code", "instruction", "refusal", "preference"]
@@ -39,7 +42,7 @@ class Problem:
     constraints: tuple[Mapping[str, Any], ...] = ()
 
 
-class ProblemFileError(ValueError):
+class ProblemFileError(ParamsError):
     """A problem file that cannot be read as problems; the message names file, row and column."""
 
 
@@ -67,24 +70,40 @@ def problem_from_row(row: Mapping[str, Any], where: str) -> Problem:
 
 
 def read_problems(path: Path) -> list[Problem]:
-    """All problems of a JSON Lines file, in order; an empty file gives an empty list.
+    """All problems of a JSON Lines file, in order; see ``iter_problems``."""
+    return list(iter_problems(path))
+
+
+def iter_problems(path: Path) -> Iterator[Problem]:
+    """The problems of a JSON Lines file one by one, in order; an empty file gives none.
 
     Raises:
         ProblemFileError: a line is not JSON or not a problem.
     """
-    problems = []
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             try:
                 row = json.loads(line)
             except json.JSONDecodeError as error:
                 raise ProblemFileError(f"{path}:{number}: not JSON ({error})") from error
-            problems.append(problem_from_row(row, f"{path}:{number}"))
-    return problems
+            yield problem_from_row(row, f"{path}:{number}")
 
 
-def write_problems(problems: Iterable[Problem], path: Path) -> None:
-    """One JSON object a line, UTF-8, keys in field order."""
+def write_problems(problems: Iterable[Problem], path: Path) -> int:
+    """One JSON object a line, UTF-8, keys in field order; returns how many."""
     with path.open("w", encoding="utf-8") as file:
-        for problem in problems:
-            file.write(json.dumps(asdict(problem), ensure_ascii=False) + "\n")
+        return sum(1 for problem in problems if file.write(problem_line(problem)))
+
+
+def problem_line(problem: Problem) -> str:
+    """``problem`` as one line of JSON, keys in field order."""
+    return (
+        json.dumps({field.name: getattr(problem, field.name) for field in fields(problem)}, ensure_ascii=False) + "\n"
+    )
+
+
+def in_portions(problems: Iterable[Problem], size: int) -> Iterator[list[Problem]]:
+    """``problems`` in lists of ``size``, the last one shorter; none for none."""
+    rest = iter(problems)
+    while portion := list(islice(rest, size)):
+        yield portion

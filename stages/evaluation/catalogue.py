@@ -1,4 +1,4 @@
-r"""The public benchmarks: where each lies, how it is asked and how it is graded. Data only.
+r"""The public benchmarks: how each is asked and how it is graded. Data only.
 
 In: nothing. Out: ``CATALOGUE``, one entry a benchmark; ``public_benchmarks.py`` loads them.
 
@@ -7,16 +7,15 @@ temperature 0.6, top-p 0.95 and at most 32,768 tokens, all zero-shot (arXiv:2501
 none, k is ours: 8, and 1 for MMLU, whose 14,042 problems make an interval of about one point by themselves.
 
 The math prompt ends in the sentence that the README of deepseek-ai/DeepSeek-R1 recommends; the other prompts are ours.
-Commits of data sets were read in public code that pins them; none could be checked against the hub from here.
+Where they lie and what their columns are stands in ``data/public_sets.py``.
 """
 
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from stages.data.hub import HubSource
-from stages.data.layouts import LayoutName
 from stages.data.problems import Grader
+from stages.data.public_sets import PUBLIC_SETS, PublicSet
 from stages.rewards.sandbox.programs import WALL_SECONDS
 
 PROMPT = "{prompt}"
@@ -28,37 +27,13 @@ BenchmarkName = Literal[
 ]  # fmt: skip
 
 
-class RowRange(BaseModel):
-    """Rows to keep: those with ``first <= column < end``; text is compared as text, so dates as 2024-08-01."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    column: str
-    first: int | str
-    end: int | str
-
-    def __contains__(self, value: object) -> bool:
-        """Whether ``value``, read as what ``first`` is, lies in the range; ValueError if it is no such thing."""
-        if isinstance(self.first, int) and isinstance(self.end, int):
-            return self.first <= int(str(value)) < self.end
-        return str(self.first) <= str(value) < str(self.end)
-
-    def __str__(self) -> str:
-        """As a condition."""
-        return f"{self.first} <= {self.column} < {self.end}"
-
-
 class Benchmark(BaseModel):
     """One public benchmark."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     title: str
-    source: HubSource
-    layout: LayoutName
-    rename: dict[str, str] = Field(default_factory=dict)
-    keep: RowRange | None = None
-    """Which rows belong to the benchmark, if not all."""
+    rows: PublicSet
     prompt: str
     """The template of the prompt; it holds ``{prompt}``."""
     grader: Grader
@@ -68,7 +43,6 @@ class Benchmark(BaseModel):
     max_tokens: int = 32_768
     program_seconds: float = WALL_SECONDS
     """Wall time of one run of a program: one standard input, or all calls of a function together."""
-    licence: str
 
 
 _MATH = PROMPT + "\n\nPlease reason step by step, and put your final answer within \\boxed{}."
@@ -81,156 +55,36 @@ _CODE = (
 )
 
 CATALOGUE: dict[BenchmarkName, Benchmark] = {
-    "aime_2024": Benchmark(
-        title="AIME 2024",
-        source=HubSource(
-            dataset="HuggingFaceH4/aime_2024",
-            revision="2fe88a2f1091d5048c0f36abc874fb997b3dd99a",
-            split="train",
-        ),
-        layout="math",
-        prompt=_MATH,
-        grader="math",
-        k=64,
-        licence="problems by the MAA; no licence is stated",
-    ),
-    "aime_2025": Benchmark(
-        title="AIME 2025",
-        source=HubSource(
-            dataset="opencompass/AIME2025",
-            revision="a6ad95f611d72cf628a80b58bd0432ef6638f958",
-            files=("aime2025-I.jsonl", "aime2025-II.jsonl"),
-        ),
-        layout="math",
-        rename={"question": "problem"},
-        prompt=_MATH,
-        grader="math",
-        k=64,
-        licence="MIT (data set); problems by the MAA",
-    ),
-    "math_500": Benchmark(
-        title="MATH-500",
-        source=HubSource(
-            dataset="HuggingFaceH4/MATH-500",
-            revision="6e4ed1a2a79af7d8630a6b768ec859cb5af4d3be",
-            files=("test.jsonl",),
-        ),
-        layout="math",
-        prompt=_MATH,
-        grader="math",
-        k=16,
-        licence="MIT (Hendrycks et al., arXiv:2103.03874; the 500 of prm800k)",
-    ),
-    "gsm8k": Benchmark(
-        title="GSM8K",
-        source=HubSource(
-            dataset="openai/gsm8k", revision="e53f048856ff4f594e959d75785d2c2d37b678ee", config="main", split="test"
-        ),
-        layout="gsm8k",
-        prompt=_MATH,
-        grader="math",
-        k=8,
-        licence="MIT",
-    ),
+    "aime_2024": Benchmark(title="AIME 2024", rows=PUBLIC_SETS["aime_2024"], prompt=_MATH, grader="math", k=64),
+    "aime_2025": Benchmark(title="AIME 2025", rows=PUBLIC_SETS["aime_2025"], prompt=_MATH, grader="math", k=64),
+    "math_500": Benchmark(title="MATH-500", rows=PUBLIC_SETS["math_500"], prompt=_MATH, grader="math", k=16),
+    "gsm8k": Benchmark(title="GSM8K", rows=PUBLIC_SETS["gsm8k_test"], prompt=_MATH, grader="math", k=8),
     "gpqa_diamond": Benchmark(
-        title="GPQA Diamond",
-        source=HubSource(
-            dataset="Idavidrein/gpqa",
-            revision="633f5ee89ab8ad4522a9f850766b73f62147ffdd",
-            files=("gpqa_diamond.csv",),
-            gated=True,
-        ),
-        layout="gpqa",
-        prompt=_CHOICE,
-        grader="choice",
-        k=64,
-        licence="CC BY 4.0; its authors ask that the questions be shown nowhere in plain text",
+        title="GPQA Diamond", rows=PUBLIC_SETS["gpqa_diamond"], prompt=_CHOICE, grader="choice", k=64
     ),
-    "mmlu": Benchmark(
-        title="MMLU",
-        source=HubSource(dataset="cais/mmlu", revision="c30699e8356da336a370243923dbaf21066bb9fe", config="all"),
-        layout="choices",
-        prompt=_CHOICE,
-        grader="choice",
-        k=1,
-        licence="MIT",
-    ),
+    "mmlu": Benchmark(title="MMLU", rows=PUBLIC_SETS["mmlu"], prompt=_CHOICE, grader="choice", k=1),
     "livecodebench": Benchmark(
         title="LiveCodeBench (2024-08 to 2025-01)",
-        source=HubSource(
-            dataset="livecodebench/code_generation_lite",
-            revision="0fe84c3912ea0c4d4a78037083943e8f0c4dd505",
-            files=("test4.jsonl", "test5.jsonl"),  # releases 4 and 5: all problems after July 2024, to January 2025
-        ),
-        layout="livecodebench",
-        keep=RowRange(column="contest_date", first="2024-08-01", end="2025-02-01"),
+        rows=PUBLIC_SETS["livecodebench"],
         prompt=_CODE,
         grader="code",
         k=8,
         program_seconds=6.0,  # of its own judge, for each test
-        licence="CC; problems by AtCoder, LeetCode and Codeforces",
     ),
     "codeforces": Benchmark(
         title="Codeforces (rating by maximum likelihood)",
-        source=HubSource(dataset="open-r1/codeforces", revision=None, split="test"),
-        layout="codeforces",
+        rows=PUBLIC_SETS["codeforces"],
         prompt=_CODE,
         grader="code",
         k=16,
         program_seconds=6.0,  # ours: its limits of 1 to 3 s are for compiled languages
-        licence="CC BY 4.0; problems by Codeforces",
     ),
-    "humaneval": Benchmark(
-        title="HumanEval",
-        source=HubSource(
-            dataset="openai/openai_humaneval",
-            revision="7dce6050a7d6d172f3cc5c32aa97f52fa1a2e544",
-            config="openai_humaneval",
-        ),
-        layout="humaneval",
-        prompt=_CODE,
-        grader="code",
-        k=8,
-        licence="MIT",
-    ),
-    "mbpp": Benchmark(
-        title="MBPP (test, tasks 11 to 510)",
-        source=HubSource(
-            dataset="google-research-datasets/mbpp",
-            revision="4bb6404fdc6cacfda99d4ac4205087b89d32030c",
-            config="full",
-        ),
-        layout="mbpp",
-        keep=RowRange(column="task_id", first=11, end=511),
-        prompt=_CODE,
-        grader="code",
-        k=8,
-        licence="CC BY 4.0",
-    ),
+    "humaneval": Benchmark(title="HumanEval", rows=PUBLIC_SETS["humaneval"], prompt=_CODE, grader="code", k=8),
+    "mbpp": Benchmark(title="MBPP (test, tasks 11 to 510)", rows=PUBLIC_SETS["mbpp"], prompt=_CODE, grader="code", k=8),
     "ifeval": Benchmark(
-        title="IFEval (prompt, strict)",
-        source=HubSource(
-            dataset="google/IFEval",
-            revision="966cd89545d6b6acfd7638bc708b98261ca58e84",
-            files=("ifeval_input_data.jsonl",),
-        ),
-        layout="ifeval",
-        prompt=PROMPT,
-        grader="instruction",
-        k=8,
-        licence="Apache-2.0",
+        title="IFEval (prompt, strict)", rows=PUBLIC_SETS["ifeval"], prompt=PROMPT, grader="instruction", k=8
     ),
     "alpaca_eval": Benchmark(
-        title="AlpacaEval 2.0",
-        source=HubSource(
-            dataset="tatsu-lab/alpaca_eval",
-            revision=None,
-            files=("alpaca_eval_gpt4_baseline.json",),  # with the answers of GPT-4-Turbo, the baseline of version 2.0
-        ),
-        layout="instructions",
-        prompt=PROMPT,
-        grader="preference",
-        k=1,
-        licence="CC BY-NC 4.0",
+        title="AlpacaEval 2.0", rows=PUBLIC_SETS["alpaca_eval"], prompt=PROMPT, grader="preference", k=1
     ),
 }

@@ -6,17 +6,18 @@ Out: problems with the benchmark's prompt and grader, the rows that cannot be gr
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stages.data.data_files import select_rows
 from stages.data.hub import read_hub_rows
-from stages.data.problem_files import BadRow, problems_of_rows
+from stages.data.layouts import LAYOUTS
+from stages.data.problem_files import BadRow, apart, problems_of_rows
 from stages.data.problems import Problem, ProblemFileError
 from stages.data.row_files import read_rows
-from stages.evaluation.catalogue import CATALOGUE, PROMPT, Benchmark, BenchmarkName, RowRange
+from stages.evaluation.catalogue import CATALOGUE, PROMPT, Benchmark, BenchmarkName
 from stages.rewards.instruction import constraint_fault
 from stages.rollouts.sampler import SamplingSettings
 
@@ -63,20 +64,21 @@ def load_benchmark(chosen: ChosenBenchmark, sampling: SamplingSettings) -> Loade
         ProblemFileError: a file cannot be read, lacks a column, or no row of it can be graded.
     """
     entry = CATALOGUE[chosen.name]
+    layout, keep = entry.rows.layout, entry.rows.keep
     rows, where = _rows(chosen, entry)
-    keep = None if entry.keep is None else partial(_belongs, entry.keep, where)
-    loaded, bad = problems_of_rows(rows, entry.layout, where, entry.rename, keep)
+    selected = select_rows(iter(rows), where, layout, LAYOUTS[layout][1], entry.rows.rename, keep)
+    loaded, bad = apart(problems_of_rows(selected, layout, where))
     problems, ungradable = _gradable([_as_entry(problem, chosen.name, entry) for problem in loaded])
     bad += ungradable
     if not problems:
-        first = f"; the first: {bad[0].where}: {bad[0].reason}" if bad else f"; rows with {entry.keep} are asked"
+        first = f"; the first: {bad[0].where}: {bad[0].reason}" if bad else f"; rows with {keep} are asked"
         raise ProblemFileError(f"{where}: not one of {len(rows)} rows can be asked{first}")
     ratings = {f"{chosen.name}_{row['id']}": float(row["rating"]) for row in rows if row.get("rating")}
     return LoadedBenchmark(
         name=chosen.name,
         problems=_evenly(problems, chosen.limit),
         bad=bad,
-        ratings=ratings if entry.layout == "codeforces" else {},
+        ratings=ratings if layout == "codeforces" else {},
         k=chosen.k or entry.k,
         sampling=_settings(chosen, entry, sampling),
         program_seconds=entry.program_seconds,
@@ -95,18 +97,10 @@ def _rows(chosen: ChosenBenchmark, entry: Benchmark) -> tuple[list[dict[str, Any
     """All rows, and what they are of."""
     if chosen.file:
         return read_rows(Path(chosen.file)), chosen.file
-    source = entry.source if chosen.revision is None else entry.source.model_copy(update={"revision": chosen.revision})
+    source = entry.rows.source
+    if chosen.revision is not None:
+        source = source.model_copy(update={"revision": chosen.revision})
     return read_hub_rows(source), f"{source.dataset}@{source.revision}"
-
-
-def _belongs(rows: RowRange, where: str, row: Mapping[str, Any]) -> bool:
-    """Whether ``row`` is one of ``rows``."""
-    if row.get(rows.column) is None:
-        raise ProblemFileError(f"{where}: a row has no {rows.column}; the benchmark is {rows}")
-    try:
-        return row[rows.column] in rows
-    except ValueError as error:
-        raise ProblemFileError(f"{where}: {rows.column} is {row[rows.column]!r}; the benchmark is {rows}") from error
 
 
 def _as_entry(problem: Problem, name: BenchmarkName, entry: Benchmark) -> Problem:

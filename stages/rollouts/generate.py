@@ -6,13 +6,17 @@ and rejection sampling all ask here; RL asks the same samplers with the weights 
 
 import importlib.util
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
 from stages.rollouts.sampler import Completion, Sampler, SamplerName, SamplingSettings, with_opened_thought
+
+PORTION = 2_048
+"""Problems whose completions are in memory together, where there is no end of them: with 8 completions of 8,000 tokens
+each, 9 GB."""
 
 logger = logging.getLogger(__name__)
 
@@ -78,14 +82,37 @@ def _type_and_size(source: Any) -> tuple[str, int]:
 def generate_groups(
     checkpoint: Path, problems: Sequence[Problem], settings: SamplingSettings, *, group_size: int, seed: int
 ) -> list[list[Completion]]:
-    """``group_size`` completions of each problem, in order; the same seed gives the same ones.
+    """``group_size`` completions of each problem, in order; the same seed gives the same ones."""
+    portions = generate_portions(checkpoint, [problems], settings, group_size=group_size, seed=seed)
+    return [group for _, groups in portions for group in groups]
 
-    Prompts are decoded in order of length, so that little of a batch is padding.
-    """
+
+def generate_portions(
+    checkpoint: Path,
+    portions: Iterable[Sequence[Problem]],
+    settings: SamplingSettings,
+    *,
+    group_size: int,
+    seed: int,
+) -> Iterator[tuple[Sequence[Problem], list[list[Completion]]]]:
+    """Each portion of problems with its groups, the checkpoint loaded once; portion n is drawn with ``seed`` + n."""
     from stages.models.checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(checkpoint)
     sampler = make_sampler(settings, checkpoint, tokenizer)
+    for number, problems in enumerate(portions):
+        yield problems, _generate(sampler, tokenizer, problems, settings, group_size, seed + number)
+
+
+def _generate(
+    sampler: Sampler,
+    tokenizer: Any,
+    problems: Sequence[Problem],
+    settings: SamplingSettings,
+    group_size: int,
+    seed: int,
+) -> list[list[Completion]]:
+    """Prompts are decoded in order of length, so that little of a batch is padding."""
     prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
     ids = tokenizer(prompts, add_special_tokens=False).input_ids if prompts else []
     order = sorted(range(len(ids)), key=lambda place: len(ids[place]))

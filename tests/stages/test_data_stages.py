@@ -63,8 +63,12 @@ def test_bad_rows_are_quarantined_with_reasons_and_the_rest_is_kept(tiny_checkpo
     )
     counts = stage0_problems.run(config, stage, base=tiny_checkpoint, out=tmp_path)
     quarantined = [json.loads(line) for line in (tmp_path / "quarantine.jsonl").read_text().splitlines()]
-    # 'odd' is no problem at all, 'unanswered' cannot be graded, 'again' repeats, 'long' does not fit.
-    assert {row["where"].rpartition("/")[2] for row in quarantined} == {"train.jsonl:6", "unanswered", "again", "long"}
+    # 'odd' is no problem at all, 'unanswered' cannot be graded, 'again' repeats, 'long' does not fit; 'leaked' is a
+    # good row that a benchmark has as well.
+    assert {row["where"].rpartition("/")[2] for row in quarantined} == {
+        "train.jsonl:6", "unanswered", "again", "long", "leaked"
+    }  # fmt: skip
+    assert quarantined[-1]["reason"] == "shares 30 words in a row, or its whole prompt, with b of eval"
     assert [problem.id for problem in read_problems(tmp_path / "train.jsonl")] == ["a"]
     assert (counts["problems/rows"], counts["problems/bad"], counts["problems/contaminated"]) == (7, 4, 1)
 

@@ -10,21 +10,28 @@ from pathlib import Path
 
 import pytest
 
-from stages.data.problem_files import ProblemFile, problems_of_rows, read_problem_file
+from stages.data.data_files import select_rows
+from stages.data.layouts import LAYOUTS
+from stages.data.problem_files import ProblemFile, apart, problems_of_rows, read_problem_file
 from stages.data.problems import ProblemFileError
 from stages.rewards.grading import grade, grade_all
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 
 
+def read(rows, layout, rename=None):
+    selected = select_rows(iter(rows), "mine.csv", layout, LAYOUTS[layout][1], rename or {}, None)
+    return apart(problems_of_rows(selected, layout, "mine.csv"))
+
+
 def one(row, layout, **rename):
-    [problem], bad = problems_of_rows([row], layout, "rows", rename)
+    [problem], bad = read([row], layout, rename)
     assert bad == []
     return problem
 
 
 def refused(row, layout):
-    problems, [bad] = problems_of_rows([row], layout, "rows", {})
+    problems, [bad] = read([row], layout)
     assert problems == []
     return bad.reason
 
@@ -38,7 +45,7 @@ def test_a_math_answer_may_be_text_or_a_number():
 def test_other_names_of_columns_are_renamed_and_a_wrong_name_is_explained():
     assert one({"Problem": "1+1?", "Answer": 2}, "math", Problem="problem", Answer="answer").answer == "2"
     with pytest.raises(ProblemFileError, match=r"columns \['problem'\] are missing; .* say under rename"):
-        problems_of_rows([{"question": "?", "answer": "2"}], "math", "mine.csv", {})
+        read([{"question": "?", "answer": "2"}], "math")
 
 
 def test_a_csv_file_gives_the_same_problems_as_json_lines(tmp_path):
@@ -76,9 +83,9 @@ def test_gpqa_answers_are_shuffled_the_same_way_every_time_and_the_letter_follow
     row = {"Question": "Which?", "Correct Answer": "right "} | {
         f"Incorrect Answer {n}": f"wrong {n}" for n in (1, 2, 3)
     }
-    problems, bad = problems_of_rows([row] * 40, "gpqa", "rows", {})
+    problems, bad = read([row] * 40, "gpqa")
     assert bad == []
-    assert problems == problems_of_rows([row] * 40, "gpqa", "rows", {})[0]
+    assert problems == read([row] * 40, "gpqa")[0]
     assert all(f"{problem.answer}) right" in problem.prompt for problem in problems)
     assert {problem.answer for problem in problems} == set("ABCD")
 

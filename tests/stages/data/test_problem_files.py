@@ -7,7 +7,8 @@ import pytest
 from datasets import Dataset
 
 from stages.curation.problem_filters import failed_references
-from stages.data.problem_files import ProblemFile, read_problem_file
+from stages.data.data_files import resolve
+from stages.data.problem_files import ProblemFile, apart, iter_problem_file, read_problem_file
 from stages.data.problems import ProblemFileError
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
@@ -116,10 +117,25 @@ def test_mbpp_asserts_become_tests_that_its_own_code_passes(tmp_path):
     assert "test_list holds an assert" in bad[0].reason
 
 
-def test_limit_takes_the_first_problems_and_still_reads_every_row(tmp_path):
-    rows = [OWN, {**OWN, "id": "b"}, {**OWN, "id": "c", "grader": "taste"}]
-    problems, bad = read(write_jsonl(tmp_path / "own.jsonl", rows), "problems")
-    assert (len(problems), len(bad)) == (2, 1)
+def test_ids_start_with_the_name_of_the_file_or_set_so_that_two_sets_of_one_layout_do_not_meet(tmp_path):
+    path = write_jsonl(tmp_path / "amc23.jsonl", [{"problem": "1+1?", "answer": "2"}])
+    for entry, name in (({"path": path, "layout": "math"}, "amc23"), ({"path": path, "name": "math_500"}, "math_500")):
+        file = ProblemFile(split="eval", **entry)
+        [problem] = iter_problem_file(file, resolve(file))
+        assert (problem.id, problem.source) == (f"{name}_1", name)
+
+
+def test_limit_takes_the_first_problems_and_reads_a_hundred_rows_at_least(tmp_path):
+    rows = [OWN, {**OWN, "id": "b", "grader": "taste"}, *({**OWN, "id": f"c{number}"} for number in range(200))]
+    path = write_jsonl(tmp_path / "own.jsonl", rows)
+    with (tmp_path / "own.jsonl").open("a") as file:
+        file.write("no JSON at all\n")
+    file = ProblemFile(path=path, layout="problems", split="train", limit=2)
+    problems, bad = apart(iter_problem_file(file, resolve(file)))
+    assert [problem.id for problem in problems] == ["a", "c0"]
+    assert len(bad) == 1
+    with pytest.raises(ProblemFileError, match="cannot be read"):
+        read(path, "problems")
 
 
 @pytest.mark.slow

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.curation.problem_filters import contaminated, duplicates, failed_references, words
+from stages.curation.problem_filters import failed_references, ngrams_of, pieces, prompt_digest
+from stages.curation.problem_intake import uncontaminated, unrepeated
 from stages.data.chat_format import write_completion
+from stages.data.data_files import BadRow
 from stages.data.problems import Problem, read_problems, write_problems
 from stages.data.tiny_world import countdown
 from stages.data.tiny_world.corpus import CorpusSettings, documents, draw_general
@@ -104,6 +106,16 @@ def problem(name: str, prompt: str, answer: str = "1") -> Problem:
     return Problem(id=name, domain="math", grader="math", source="s", language="en", prompt=prompt, answer=answer)
 
 
+def refused(entries) -> set[str]:
+    return {entry.where for entry in entries if isinstance(entry, BadRow)}
+
+
+def test_two_problems_with_one_id_are_told_apart_by_refusing_the_second():
+    ids = set()
+    assert refused(unrepeated(iter([problem("a", "1+1?"), problem("a", "1+2?")]), ids)) == {"a"}
+    assert refused(unrepeated(iter([problem("a", "1+3?")]), ids)) == {"a"}  # in another split
+
+
 def test_a_shared_ngram_contaminates_and_a_short_prompt_counts_as_one():
     benchmark = [problem("b", "Ann has three red apples and buys two more green apples today")]
     train = [
@@ -111,15 +123,37 @@ def test_a_shared_ngram_contaminates_and_a_short_prompt_counts_as_one():
         problem("other", "Bob has five blue pears and sells one of his old yellow pears now"),
         problem("short", "Ann has three"),
     ]
-    assert contaminated(train, benchmark, 10) == {"copied"}
-    assert contaminated([problem("same", "1 + 1?")], [problem("b", "1+1 ?")], 10) == {"same"}
+    assert refused(uncontaminated(train, ngrams_of(benchmark, 10), 10)) == {"copied"}
+    same = [problem("same", "1 + 1?")]
+    assert refused(uncontaminated(same, ngrams_of([problem("b", "1+1 ?")], 10), 10)) == {"same"}
+    assert refused(uncontaminated(same, ngrams_of([problem("b", "1-1?")], 10), 10)) == set()
+
+
+def test_copies_typeset_differently_are_duplicates_and_other_problems_are_not():
+    same = [r"Find $f(84)$ if $n \ge 1000.$", r"Find \[f(84)\]if n\ge1000?"]
+    assert len({prompt_digest(prompt) for prompt in same}) == 1
+    # The two pairs of MATH's train and test splits that letters and digits alone would take for one problem.
+    other = [r"Compute $\tan 225^\circ$.", r"Compute $\tan 22.5^\circ.$", r"Compute $\cos 150^\circ$.",
+             r"Compute $\cos (-150^\circ)$.", "What is 5!?", "What is 5?"]  # fmt: skip
+    assert len({prompt_digest(prompt) for prompt in other}) == len(other)
+
+
+def test_a_formula_is_no_ngram_by_its_signs_alone():
+    one, two = (
+        r"Let $x = \frac{1}{2} (\sqrt{5} + 3)$. Find $x^2$.",
+        r"If $y = \frac{1}{2} (\sqrt{5} + 7)$, solve for $y$.",
+    )
+    known = ngrams_of([problem("b", one + " It is known that nothing else is given here at all")], 10)
+    assert (
+        refused(uncontaminated([problem("a", two + " So this one is about something that differs")], known, 10))
+        == set()
+    )
 
 
 def test_prompts_that_differ_only_in_case_width_and_spaces_are_duplicates():
-    assert duplicates([problem("a", "Compute 1+2"), problem("b", "compute  １+2"), problem("c", "compute 1+3")]) == {
-        "b"
-    }
-    assert words("Ｆｕｌｌ 12 中文") == ["full", "1", "2", "中", "文"]
+    entries = [problem("a", "Compute 1+2"), problem("b", "compute  １+2"), problem("c", "compute 1+3")]
+    assert refused(unrepeated(iter(entries), set())) == {"b"}
+    assert pieces("Ｆｕｌｌ 12 中文") == ["full", "12", "中", "文"]
 
 
 def test_a_reference_that_its_own_grader_refuses_is_found():

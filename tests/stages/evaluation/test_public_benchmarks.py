@@ -47,8 +47,8 @@ def test_the_protocol_of_the_entries_is_the_papers():
 def test_every_entry_has_one_place_for_the_prompt_a_licence_and_a_pinned_commit(name):
     entry = CATALOGUE[name]
     assert entry.prompt.count(PROMPT) == 1
-    assert entry.licence
-    assert entry.source.revision is not None or name in ("codeforces", "alpaca_eval")
+    assert entry.rows.licence
+    assert entry.rows.source.revision is not None or name in ("codeforces", "alpaca_eval")
 
 
 def test_a_branch_is_no_revision():
@@ -111,11 +111,11 @@ def test_a_data_set_that_cannot_be_had_says_what_to_do(monkeypatch):
     monkeypatch.setattr("huggingface_hub.hf_hub_download", refuse)
     monkeypatch.setattr("datasets.load_dataset", refuse)
     with pytest.raises(DataUnavailableError, match="it is gated: agree to its terms at https://hugging.*give its file"):
-        read_hub_rows(CATALOGUE["gpqa_diamond"].source)
+        read_hub_rows(CATALOGUE["gpqa_diamond"].rows.source)
     with pytest.raises(DataUnavailableError, match="cais/mmlu cannot be had .*check the network .*no network"):
-        read_hub_rows(CATALOGUE["mmlu"].source)
+        read_hub_rows(CATALOGUE["mmlu"].rows.source)
     with pytest.raises(DataUnavailableError, match="codeforces: no commit is pinned; take the current one from"):
-        read_hub_rows(CATALOGUE["codeforces"].source)
+        read_hub_rows(CATALOGUE["codeforces"].rows.source)
 
 
 def test_the_hub_is_asked_for_the_pinned_commit(monkeypatch, tmp_path):
@@ -128,7 +128,7 @@ def test_the_hub_is_asked_for_the_pinned_commit(monkeypatch, tmp_path):
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
     loaded = load_benchmark(ChosenBenchmark(name="aime_2025"), SAMPLING)
-    commit = CATALOGUE["aime_2025"].source.revision
+    commit = CATALOGUE["aime_2025"].rows.source.revision
     assert asked == [("opencompass/AIME2025", f"aime2025-{part}.jsonl", "dataset", commit) for part in ("I", "II")]
     assert [problem.answer for problem in loaded.problems] == ["002", "002"]
 

@@ -97,8 +97,8 @@ def test_520_of_the_541_prompts_can_be_graded_and_the_others_ask_for_a_shared_sc
 def test_nulls_among_ifeval_arguments_are_left_out():
     row = {"key": 7, "prompt": "No commas.", "instruction_id_list": ["punctuation:no_comma"],
            "kwargs": [{"num_words": None}]}  # fmt: skip
-    [problem], _ = problems_of_rows([row], "ifeval", "rows", {})
+    [problem] = problems_of_rows([(1, row)], "ifeval", "rows")
     assert (problem.id, problem.constraints) == ("ifeval_7", ({"type": "punctuation:no_comma", "value": {}},))
     assert (grade(problem, "One. Two").score, grade(problem, "One, two").score) == (1.0, 0.0)
-    [bad] = problems_of_rows([{**row, "kwargs": []}], "ifeval", "rows", {})[1]
+    [bad] = problems_of_rows([(1, {**row, "kwargs": []})], "ifeval", "rows")
     assert "one for each" in bad.reason
