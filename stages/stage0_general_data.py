@@ -1,21 +1,29 @@
 """Stage 0: general data, for everything that is not reasoning.
 
-    nothing, or files of yours  ->  general.jsonl, preferences.jsonl, safety.jsonl, prompts.jsonl
+    the tiny world, public sets, files of yours  ->  general.jsonl, preferences.jsonl, safety.jsonl, prompts.jsonl
 
 The paper has about 200k general SFT examples, 66k preference pairs, 106k safety labels and general
-RL prompts (arXiv:2501.12948v2, appendix B.3; sections 2.3.3 and 2.3.4). The tiny world writes its own.
+RL prompts (arXiv:2501.12948v2, appendix B.3; sections 2.3.3 and 2.3.4). The tiny world writes its own. Rows that
+cannot be used go to quarantine.jsonl.
 """
 
-import shutil
+import json
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
+from typing import Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from stages.config import StageConfig
-from stages.data.preferences import read_preferences, read_safety_labels, write_records
-from stages.data.problems import read_problems, write_problems
+from stages.config import ParamsError, StageConfig
+from stages.data.data_files import BadRow, DataFile, check_labels, on_record, resolve
+from stages.data.preferences import write_records
+from stages.data.problems import write_problems
+from stages.data.record_files import check_layouts, iter_record_file
+from stages.data.record_layouts import Kind
 from stages.data.tiny_world.general import make_preferences, make_prompts, make_safety_labels, make_traces
-from stages.data.traces import read_traces, write_traces
+from stages.data.traces import write_traces
 from stages.run import StageRun, run_as_stage
 
 
@@ -36,24 +44,61 @@ class GeneralCounts(BaseModel):
 class Config(StageConfig):
     """Block ``stage0_general_data`` of params.yaml."""
 
-    tiny_world: GeneralCounts
-    folder: str | None = None
-    """A folder with the four files of your own instead; their schemas are those of the records in ``stages/data``."""
+    tiny_world: GeneralCounts | None
+    """null: only the files."""
+    files: Mapping[Kind, tuple[DataFile, ...]] = Field(default_factory=dict)
+    """Beside the tiny world: sources of traces, of preference pairs, of safety labels and of prompts."""
+
+    @model_validator(mode="after")
+    def _files_hold_what_is_wanted(self) -> Self:
+        for kind, files in self.files.items():
+            check_layouts(kind, files)
+            check_labels(files)
+        return self
 
 
 def run(config: Config, stage: StageRun, *, out: Path) -> dict[str, float]:
-    """Write the four files to ``out``; returns how many rows each has."""
-    if config.folder is not None:
-        for name in ("general.jsonl", "preferences.jsonl", "safety.jsonl", "prompts.jsonl"):
-            shutil.copyfile(Path(config.folder) / name, out / name)
-    else:
+    """Write the four files to ``out``; returns how many rows each has.
+
+    Raises:
+        ParamsError: one of the four has no rows.
+    """
+    if config.tiny_world is not None:
         _write_tiny_world(config.tiny_world, stage.seed, out)
+    bad = _write_files(config.files, stage, out)
+    counts = {kind: _num_lines(out / f"{kind}.jsonl") for kind in get_args(Kind)}
+    if empty := [kind for kind, count in counts.items() if not count]:
+        raise ParamsError(
+            f"no rows of {empty}; name sources of them under stage0_general_data.files, or use tiny_world"
+        )
     return {
-        "general/traces": len(read_traces(out / "general.jsonl")),
-        "general/preferences": len(read_preferences(out / "preferences.jsonl")),
-        "general/safety_labels": len(read_safety_labels(out / "safety.jsonl")),
-        "general/prompts": len(read_problems(out / "prompts.jsonl")),
+        "general/traces": counts["general"],
+        "general/preferences": counts["preferences"],
+        "general/safety_labels": counts["safety"],
+        "general/prompts": counts["prompts"],
+        "general/bad": bad,
     }
+
+
+def _write_files(files: Mapping[Kind, tuple[DataFile, ...]], stage: StageRun, out: Path) -> int:
+    """Add the records of ``files`` to the four files, row by row; how many rows were bad."""
+    bad = 0
+    with ExitStack() as stack:
+        quarantine = stack.enter_context((out / "quarantine.jsonl").open("w", encoding="utf-8"))
+        for kind in get_args(Kind):
+            sink = stack.enter_context((out / f"{kind}.jsonl").open("a", encoding="utf-8"))
+            for file in files.get(kind, ()):
+                source = resolve(file)
+                for record in on_record(iter_record_file(file, source, kind), source, kind, stage):
+                    is_bad = isinstance(record, BadRow)
+                    (quarantine if is_bad else sink).write(json.dumps(asdict(record), ensure_ascii=False) + "\n")
+                    bad += is_bad
+    return bad
+
+
+def _num_lines(path: Path) -> int:
+    with path.open(encoding="utf-8") as lines:
+        return sum(1 for _ in lines)
 
 
 def _write_tiny_world(counts: GeneralCounts, seed: int, out: Path) -> None:

@@ -14,9 +14,8 @@ from pydantic import Field
 
 from stages.config import StageConfig
 from stages.curation.rejection import sample_traces
-from stages.curation.trace_filters import TraceFilter
-from stages.data.problems import read_problems
-from stages.data.traces import read_traces, write_traces
+from stages.curation.trace_filters import Tally, TraceFilter
+from stages.data.traces import copy_lines, lines_of, write_traces
 from stages.rollouts.sampler import SamplingSettings
 from stages.run import StageRun, run_as_stage
 
@@ -42,20 +41,31 @@ def run(
     Raises:
         ValueError: too few traces are left, or there are too few general ones for the share.
     """
-    chosen = read_problems(problems / "train.jsonl")[: config.num_problems]
-    traces, counts = sample_traces(policy, chosen, config.sampling, config.filters, samples=config.samples, stage=stage)
-    wanted = round(len(traces) * config.general_share / (1 - config.general_share))
-    general = read_traces(general_data / "general.jsonl")
+    tally = Tally()
+    traces = sample_traces(
+        policy,
+        problems / "train.jsonl",
+        config.sampling,
+        config.filters,
+        tally,
+        num_problems=config.num_problems,
+        samples=config.samples,
+        stage=stage,
+    )
+    num_traces = write_traces(traces, stage.work / "reasoning.jsonl")
+    counts = tally.counts(config.filters)
+    wanted = round(num_traces * config.general_share / (1 - config.general_share))
+    reasoning, general = lines_of(stage.work / "reasoning.jsonl"), lines_of(general_data / "general.jsonl")
     if len(general) < wanted:
         raise ValueError(
-            f"{len(traces)} reasoning traces need {wanted} general ones for general_share {config.general_share}, "
-            f"general.jsonl has {len(general)}; raise stage0_general_data.tiny_world.traces or lower the share"
+            f"{num_traces} reasoning traces need {wanted} general ones for general_share {config.general_share}, "
+            f"general.jsonl has {len(general)}; have stage0_general_data give more traces, or lower the share"
         )
     generator = random.Random(stage.seed)
-    mix = traces + generator.sample(general, wanted)
+    mix = reasoning + generator.sample(general, wanted)
     generator.shuffle(mix)
-    write_traces(mix, out / "traces.jsonl")
-    return {**counts, "mix/reasoning": len(traces), "mix/general": wanted}
+    copy_lines(mix, out / "traces.jsonl")
+    return {**counts, "mix/reasoning": num_traces, "mix/general": wanted}
 
 
 if __name__ == "__main__":

@@ -1,41 +1,49 @@
 """Rejection sampling: many completions a problem, the right and readable ones kept.
 
-In: a checkpoint and problems. Out: traces and counts (DeepSeek-R1, arXiv:2501.12948v1, section 2.3.3).
+In: a checkpoint and problems. Out: traces one by one, counted (DeepSeek-R1, arXiv:2501.12948v1, section 2.3.3).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-from statistics import fmean
 
-from stages.curation.trace_filters import TraceFilter, keep_traces
-from stages.data.problems import Problem
+from stages.curation.trace_filters import Tally, TraceFilter, keep_traces
+from stages.data.problems import Problem, in_portions, iter_problems
 from stages.data.traces import Trace
 from stages.rewards.grading import grade_all
 from stages.rewards.sandbox.check import check_sandbox
-from stages.rollouts.generate import generate_groups
-from stages.rollouts.sampler import SamplingSettings
+from stages.rollouts.generate import PORTION, generate_portions
+from stages.rollouts.sampler import Completion, SamplingSettings
 from stages.run import StageRun
 
 
 def sample_traces(
     policy: Path,
-    problems: Sequence[Problem],
+    problems: Path,
     sampling: SamplingSettings,
     filters: TraceFilter,
+    tally: Tally,
     *,
+    num_problems: int,
     samples: int,
     stage: StageRun,
-) -> tuple[list[Trace], dict[str, float]]:
-    """Traces of ``policy``, with ``traces/*`` counts and the accuracy over all completions.
+) -> Iterator[Trace]:
+    """Traces of ``policy`` on the first ``num_problems`` of the file ``problems``; ``tally`` counts what was refused.
 
     Raises:
-        ValueError: fewer than ``filters.min_traces`` are left.
         SandboxTooWeakError: programs would run under less isolation than params.yaml asks for.
     """
-    check_sandbox(stage, problems)
-    stage.note(f"{len(problems)} problems, {samples} completions each")
-    groups = generate_groups(policy, problems, sampling, group_size=samples, seed=stage.seed)
-    repeated = [problem for problem in problems for _ in range(samples)]
-    grades = grade_all(repeated, [completion.text for group in groups for completion in group])
-    traces, counts = keep_traces(filters, problems, groups, grades)
-    return traces, {"sampled/accuracy": fmean(grade.score for grade in grades), **counts}
+    check_sandbox(stage, islice(iter_problems(problems), num_problems))
+    stage.note(f"{num_problems} problems at most, {samples} completions each")
+    portions = in_portions(islice(iter_problems(problems), num_problems), PORTION)
+    yield from sift(generate_portions(policy, portions, sampling, group_size=samples, seed=stage.seed), filters, tally)
+
+
+def sift(
+    portions: Iterable[tuple[Sequence[Problem], Sequence[Sequence[Completion]]]], filters: TraceFilter, tally: Tally
+) -> Iterator[Trace]:
+    """The traces worth keeping of problems and their groups; a portion is in memory at a time."""
+    for problems, groups in portions:
+        repeated = [problem for problem, group in zip(problems, groups, strict=True) for _ in group]
+        grades = grade_all(repeated, [completion.text for group in groups for completion in group])
+        yield from keep_traces(filters, problems, groups, grades, tally)

@@ -5,12 +5,13 @@ In: graded groups. Out: at most a few readable traces a problem, and how many we
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.data.chat_format import split_completion
-from stages.data.problems import Problem
+from stages.data.problems import Language, Problem
 from stages.data.traces import Trace
 from stages.rewards.grading import Grade
 from stages.rewards.parts.format import format_reward
@@ -35,17 +36,50 @@ class TraceFilter(BaseModel):
     """Stop if fewer are left in all: the next stage could learn nothing from them."""
 
 
+@dataclass(slots=True)
+class Tally:
+    """What became of the completions so far, and of traces that others wrote."""
+
+    reasons: Counter[str] = field(default_factory=Counter)
+    """Of completions: kept, or why not."""
+    of_files: Counter[str] = field(default_factory=Counter)
+    """Of traces in files: the same."""
+    scores: float = 0.0
+    """Sum of the grades."""
+
+    def counts(self, filters: TraceFilter) -> dict[str, float]:
+        """``traces/<reason>`` and ``files/<reason>`` counts, and the accuracy over all completions if there were any.
+
+        Raises:
+            ValueError: fewer than ``min_traces`` are left.
+        """
+        all_reasons = self.reasons + self.of_files
+        if (kept := all_reasons.pop("kept", 0)) < filters.min_traces:
+            raise ValueError(
+                f"only {kept} traces kept, min_traces is {filters.min_traces}; refused: {dict(all_reasons)}"
+            )
+        total = self.reasons.total()
+        return {
+            **({"sampled/accuracy": self.scores / total} if total else {}),
+            **{f"traces/{reason}": float(count) for reason, count in sorted(self.reasons.items())},
+            **{f"files/{reason}": float(count) for reason, count in sorted(self.of_files.items())},
+        }
+
+
 def refusal(filters: TraceFilter, problem: Problem, completion: Completion, grade: Grade) -> str | None:
     """Why this completion is no trace, or None if it is one."""
     if completion.truncated or len(completion.tokens) > filters.max_tokens:
         return "too_long"
-    if grade.score < 1:
-        return "wrong"
-    if format_reward(completion.text) < 1:
+    return "wrong" if grade.score < 1 else unreadable(filters, completion.text, problem.language)
+
+
+def unreadable(filters: TraceFilter, text: str, language: Language) -> str | None:
+    """Why nobody should imitate ``text``, right or not, or None."""
+    if format_reward(text) < 1:
         return "format"
-    if language_consistency(completion.text, problem.language) < filters.min_language:
+    if language_consistency(text, language) < filters.min_language:
         return "language"
-    if most_repeated(split_completion(completion.text).thought) > filters.max_repeats:
+    if most_repeated(split_completion(text).thought) > filters.max_repeats:
         return "repetition"
     return None
 
@@ -61,14 +95,9 @@ def keep_traces(
     problems: Sequence[Problem],
     groups: Sequence[Sequence[Completion]],
     grades: Sequence[Grade],
-) -> tuple[list[Trace], dict[str, float]]:
-    """The traces, and ``traces/<reason>`` counts; ``grades`` run over all groups one after another.
-
-    Raises:
-        ValueError: fewer than ``min_traces`` are left.
-    """
-    reasons: Counter[str] = Counter()
-    traces: list[Trace] = []
+    tally: Tally,
+) -> Iterator[Trace]:
+    """The traces among ``groups``; ``grades`` run over all groups one after another, ``tally`` counts every one."""
     following = iter(grades)
     for problem, group in zip(problems, groups, strict=True):
         kept = 0
@@ -76,15 +105,11 @@ def keep_traces(
             reason = refusal(filters, problem, completion, grade) or (
                 "spare" if kept == filters.per_problem else "kept"
             )
-            reasons[reason] += 1
+            tally.reasons[reason] += 1
+            tally.scores += grade.score
             if reason == "kept":
                 kept += 1
-                traces.append(_trace(problem, completion.text))
-    if len(traces) < filters.min_traces:
-        raise ValueError(
-            f"only {len(traces)} traces kept, min_traces is {filters.min_traces}; refused: {dict(reasons)}"
-        )
-    return traces, {f"traces/{reason}": float(count) for reason, count in sorted(reasons.items())}
+                yield _trace(problem, completion.text)
 
 
 def _trace(problem: Problem, text: str) -> Trace:

@@ -108,7 +108,7 @@ def test_general_data_is_readable_formatted_and_the_same_for_the_same_seed(stage
         (tmp_path / name).mkdir()
         stage0_general_data.run(config, stage, out=tmp_path / name)
     files = sorted(path.name for path in (tmp_path / "first").iterdir())
-    assert files == ["general.jsonl", "preferences.jsonl", "prompts.jsonl", "safety.jsonl"]
+    assert files == ["general.jsonl", "preferences.jsonl", "prompts.jsonl", "quarantine.jsonl", "safety.jsonl"]
     assert all((tmp_path / "first" / f).read_bytes() == (tmp_path / "again" / f).read_bytes() for f in files)
     traces = read_traces(tmp_path / "first" / "general.jsonl")
     assert all(format_reward(trace.completion) == 1.0 for trace in traces)

@@ -3,7 +3,7 @@
 import pytest
 
 from stages.curation.clean_format import clean
-from stages.curation.trace_filters import TraceFilter, keep_traces, most_repeated, refusal
+from stages.curation.trace_filters import Tally, TraceFilter, keep_traces, most_repeated, refusal
 from stages.data.chat_format import write_completion
 from stages.data.problems import Problem
 from stages.rewards.grade import Grade, Reason
@@ -65,14 +65,20 @@ def test_a_truncated_completion_is_never_a_trace():
 
 def test_counts_add_up_and_only_the_first_good_ones_of_a_problem_are_kept():
     group = [completion(GOOD), completion(GOOD), completion(GOOD)]
-    traces, counts = keep_traces(FILTERS, [PROBLEM], [group], [WRONG, RIGHT, RIGHT])
+    tally = Tally()
+    traces = list(keep_traces(FILTERS, [PROBLEM], [group], [WRONG, RIGHT, RIGHT], tally))
     assert [trace.completion for trace in traces] == [GOOD]
-    assert counts == {"traces/kept": 1, "traces/spare": 1, "traces/wrong": 1}
+    # Two of three are right; the second of them is more than per_problem.
+    assert tally.counts(FILTERS) == {
+        "sampled/accuracy": pytest.approx(2 / 3), "traces/kept": 1, "traces/spare": 1, "traces/wrong": 1
+    }  # fmt: skip
 
 
 def test_too_few_traces_stop_the_stage_and_say_what_was_refused():
+    tally = Tally()
+    assert list(keep_traces(FILTERS, [PROBLEM], [[completion(GOOD)]], [WRONG], tally)) == []
     with pytest.raises(ValueError, match=r"only 0 traces kept, min_traces is 1; refused: {'wrong': 1}"):
-        keep_traces(FILTERS, [PROBLEM], [[completion(GOOD)]], [WRONG])
+        tally.counts(FILTERS)
 
 
 @pytest.mark.parametrize(("language", "summary"), [("en", "The answer is "), ("zh", "答案是")])
