@@ -90,7 +90,7 @@ class Store:
         """Complete the run: missing points, and for a finished one its output, final metrics, note and table."""
         self.send_curves(run_id, curves)
         for name, fact in record.facts.items():
-            self.client.set_tag(run_id, f"r1.{name}", fact)
+            self.client.set_tag(run_id, metric_key(f"r1.{name}"), fact)
         if record.status is Status.FINISHED:
             links = {name: self._page_of_maker(entry) for name, entry in record.inputs.items()}
             note = lineage_note(record, {name: page for name, page in links.items() if page})

@@ -57,7 +57,7 @@ class StageRun:
     sandbox: SandboxLevel = "strong"
     """The least isolation under which programs of the policy may run (``stages/rewards/sandbox/check.py``)."""
     facts: dict[str, str] = field(default_factory=dict)
-    """What the stage finds out about the machine and wants on record: in provenance.json, as tags in MLflow."""
+    """What the stage finds out about the machine and its data: in provenance.json, as tags in MLflow."""
 
     def log(self, step: int, metrics: Mapping[str, float], total_steps: int | None = None) -> None:
         """Record ``metrics`` of ``step``: a line of ``metrics.jsonl``, the MLflow curves, a progress line.

@@ -24,7 +24,7 @@ def flat_params(params: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
 
 
 def metric_key(name: str) -> str:
-    """``name`` with the characters that MLflow refuses in a metric replaced by ``_``."""
+    """``name`` with the characters that MLflow refuses in the name of a metric or tag replaced by ``_``."""
     return re.sub(r"[^\w\-./: ]", "_", name)
 
 
@@ -61,6 +61,7 @@ def lineage_note(record: RunRecord, run_links: Mapping[str, str]) -> str:
         f"| {name} | `{entry.path}` | `{entry.md5}` | {_link(run_links.get(name))} |"
         for name, entry in record.inputs.items()
     ]
+    sources = [f"- {name}: {fact}" for name, fact in record.facts.items() if name.startswith("data.")]
     made = f" → **{record.checkpoint}**" if record.checkpoint else ""
     changed = " (with uncommitted changes)" if record.git_dirty else ""
     return "\n".join(
@@ -72,6 +73,7 @@ def lineage_note(record: RunRecord, run_links: Mapping[str, str]) -> str:
             *rows,
             f"| **output** | `{record.out_path}` | `{record.out_md5}` | this run |",
             "",
+            *(["From outside, with their licences:", "", *sources, ""] if sources else []),
             f"Code: commit `{record.git_commit or 'unknown'}`{changed}. To make it again:",
             "",
             "```bash",

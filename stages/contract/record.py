@@ -60,7 +60,8 @@ class RunRecord:
     out_md5: str | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
-    """What the stage found out about the machine, by name: ``sandbox``, the isolation its programs ran under."""
+    """What the stage found out, by name: ``sandbox``, the isolation its programs ran under; ``data.<use>.<name>``, the
+    licence and the number of rows of a source."""
 
     def provenance(self) -> dict[str, Any]:
         """What goes into the output itself: the same for the same code, parameters, seed, inputs and sandbox."""

@@ -125,6 +125,13 @@ def test_what_a_stage_found_out_about_the_machine_is_a_tag(client: "MlflowClient
     assert only_run(client, "stage4_general_rl").data.tags["r1.sandbox"] == "weak"
 
 
+def test_the_licence_of_a_source_is_a_tag_and_stands_in_the_note(client: "MlflowClient") -> None:
+    track(dataclasses.replace(record("stage0_problems", DATA), facts={"data.train.mine(1)": "MIT; 7 rows of mine.csv"}))
+    tags = only_run(client, "stage0_problems").data.tags
+    assert tags["r1.data.train.mine_1_"] == "MIT; 7 rows of mine.csv"
+    assert "- data.train.mine(1): MIT; 7 rows of mine.csv" in tags["mlflow.note.content"]
+
+
 def leave_group(folder: Path) -> None:
     """One group of one completion, as an RL stage leaves it in its output."""
     folder.mkdir(parents=True)
