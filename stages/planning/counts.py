@@ -3,7 +3,7 @@
 In: the checked blocks of params.yaml. Out: counts. A file is counted by its ``limit``; nothing is read.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from stages.evaluation.benchmarks import BENCHMARKS
@@ -41,6 +41,10 @@ def _problems(configs: Mapping[str, Any], split: str) -> int:
     return made + sum(_limit(file.limit, f"stage0_problems.files.{place}") for place, file in files)
 
 
+def _of_files(files: Sequence[Any], key: str) -> int:
+    return sum(_limit(file.limit, f"{key}.{place}") for place, file in enumerate(files))
+
+
 def _limit(limit: int | None, key: str) -> int:
     if limit is None:
         raise PlanError(f"{key}.limit: missing; the plan counts a file by it (a number above its rows takes them all)")
@@ -49,7 +53,8 @@ def _limit(limit: int | None, key: str) -> int:
 
 def cold_start_traces(configs: Mapping[str, Any]) -> int:
     """Traces of the cold start."""
-    return _sampled(configs, "stage1_cold_start_data")
+    files = configs["stage1_cold_start_data"].files
+    return _sampled(configs, "stage1_cold_start_data") + _of_files(files, "stage1_cold_start_data.files")
 
 
 def mixed_traces(configs: Mapping[str, Any]) -> float:
@@ -65,8 +70,13 @@ def _sampled(configs: Mapping[str, Any], name: str) -> int:
 
 def preferences(configs: Mapping[str, Any]) -> tuple[float, float]:
     """Pairs and safety labels that the reward models are trained on."""
-    made, kept = configs["stage0_general_data"].tiny_world, 1 - configs["stage4_reward_models"].held_out_share
-    return kept * made.preferences, kept * made.safety_labels
+    config, kept = configs["stage0_general_data"], 1 - configs["stage4_reward_models"].held_out_share
+    world = (config.tiny_world.preferences, config.tiny_world.safety_labels) if config.tiny_world else (0, 0)
+    pairs, labels = (
+        made + _of_files(config.files.get(kind, ()), f"stage0_general_data.files.{kind}")
+        for made, kind in zip(world, ("preferences", "safety"), strict=True)
+    )
+    return kept * pairs, kept * labels
 
 
 def benchmark_completions(configs: Mapping[str, Any]) -> list[tuple[str, int, int, int]]:
