@@ -20,6 +20,7 @@ BENCHMARK_PROBLEMS = {
     "humaneval": 164,
     "mbpp": 500,
     "ifeval": 541,
+    "alpaca_eval": 805,
 }
 """Problems of the whole benchmark, by the sets' cards; for the others the profile gives a limit."""
 

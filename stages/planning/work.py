@@ -52,8 +52,6 @@ class StagePlan:
     """What a stage needs."""
 
     name: str
-    key: str
-    """Its block with what can be changed, in params.yaml."""
     devices: int = 1
     memory: Bytes
     """On one device at the peak, by what it is for."""
@@ -103,7 +101,6 @@ def supervised(
     )
     return StagePlan(
         name=name,
-        key=key,
         devices=ranks.count,
         memory=state_bytes(shape, how) | {"activations": activation_bytes(shape, how)},
         remedies=_training_remedies(key, how, f"{key}.max_tokens"),
@@ -158,7 +155,6 @@ def grpo(
     trained = flops / (machine.peak_tflops * TERA * machine.training_efficiency)
     return StagePlan(
         name=name,
-        key=key,
         devices=ranks.count,
         memory=memory | draws.memory(),
         remedies=_training_remedies(key, how, f"{key}.sampling.max_tokens") | draws.remedies(),
@@ -197,7 +193,6 @@ def sampling(
     )
     return StagePlan(
         name=name,
-        key=key,
         devices=devices,
         memory=draws.memory(),
         remedies=draws.remedies(),
@@ -209,7 +204,7 @@ def sampling(
 
 def copied(name: str, shape: ModelShape) -> StagePlan:
     """A checkpoint taken from elsewhere."""
-    return StagePlan(name=name, key=name, memory={}, remedies={}, artifact_bytes=shape.parameters * shape.stored_bytes)
+    return StagePlan(name=name, memory={}, remedies={}, artifact_bytes=shape.parameters * shape.stored_bytes)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,6 +294,7 @@ def _trained(lora: LoraSettings | None, precision: str, rows: int, tokens: int, 
         rows=rows,
         tokens=tokens,
         adapter_rank=lora.rank if lora else 0,
+        nf4=lora is not None and lora.quantize == "nf4",
         weight_ranks=ranks.count if ranks.shares_weights else 1,
         state_ranks=ranks.count if ranks.shares_state else 1,
     )
@@ -312,7 +308,9 @@ def _work_bytes(shape: ModelShape, how: Trained) -> float:
 def _training_remedies(key: str, how: Trained, length_key: str) -> dict[str, str]:
     """What to change where training takes too much."""
     larger = "planning.memory_gb (a larger GPU)"
-    state = larger if how.adapter_rank else f"{key}.lora (now null; train adapters)"
+    state = larger if how.nf4 else f"{key}.lora.quantize (now null; nf4 packs the frozen weights)"
+    if not how.adapter_rank:
+        state = f"{key}.lora (now null; train adapters)"
     if how.rows > 1:
         activations = f"{key}.micro_batch_size (lower it)"
     elif not how.checkpointing:

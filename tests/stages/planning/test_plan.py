@@ -149,6 +149,15 @@ def test_all_weights_of_a_larger_model_on_a_small_gpu_are_refused_in_favour_of_a
     assert faults(machine, plans) == []
 
 
+def test_adapters_whose_frozen_weights_do_not_fit_are_to_be_packed(changed):
+    machine, plans = plan_profile(changed("qwen2.5-7b", {"planning.memory_gb": 80}))
+    assert "stage4_general_rl.grpo.lora.quantize (now null; nf4 packs the frozen weights)" in faults(machine, plans)[0]
+    lora = {"rank": 64, "alpha": 128, "dropout": 0.0, "target_modules": "all-linear", "quantize": "nf4"}
+    packed = {"planning.memory_gb": 80, "stage4_general_rl.grpo.lora": lora}
+    machine, plans = plan_profile(changed("qwen2.5-7b", packed))
+    assert "stage4_general_rl.grpo.micro_batch_size (lower it)" in faults(machine, plans)[0]  # the next thing to change
+
+
 def test_a_file_without_a_limit_cannot_be_counted(changed):
     with pytest.raises(PlanError, match=r"stage0_problems.files.0.limit: missing; the plan counts a file by it"):
         plan_profile(changed("qwen2.5-0.5b", {"stage0_problems.files.0.limit": None}))
