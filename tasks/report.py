@@ -52,8 +52,9 @@ def runs_table(runs: list[dict[str, Any]]) -> str:
     rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in _cells(run))}</tr>" for run in runs)
     total = _clock(sum(run["seconds"] for run in runs))
     heads = "".join(f'<th scope="col">{head}</th>' for head in ("stage", "took", "ended", "pages"))
+    count = "1 run" if len(runs) == 1 else f"{len(runs)} runs"
     return (
-        f"<p>{len(runs)} runs, {total} in all. One that was stopped and taken up again counts all its attempts.</p>"
+        f"<p>{count}, {total} in all. One that was stopped and taken up again counts all its attempts.</p>"
         f'<div class="scroll" tabindex="0" role="region" aria-label="Durations"><table><thead><tr>{heads}</tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
