@@ -8,6 +8,7 @@ import pytest
 from stages.data.chat_format import write_completion
 from stages.data.traces import Trace
 from stages.run import StageRun
+from tests.postgres_server import postgres_server
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -78,3 +79,10 @@ def stage(tmp_path: Path) -> StageRun:
     work = tmp_path / "work"
     work.mkdir()
     return StageRun(name="test", item=None, seed=0, work=work)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """Address of a PostgreSQL server without databases of ours; a test that asks for it is skipped without one."""
+    with postgres_server() as address:
+        yield address

@@ -10,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +21,7 @@ from stages import mlflow_store, tracking
 from stages.contract.metrics import append_step
 from stages.contract.record import InputRecord, RunRecord, Status
 from stages.digest import dvc_md5
+from tests.postgres_server import execute
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,14 +43,42 @@ def migrated_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The address of a PostgreSQL server whose database ``template`` has MLflow's tables."""
+    execute(postgres, "CREATE DATABASE template")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", sqlalchemy_address(postgres, "template"))
+        patch.chdir(tmp_path_factory.mktemp("postgres"))
+        mlflow_store.connect()
+    execute(
+        postgres, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'template'"
+    )  # one that is in use cannot be copied
+    return postgres
+
+
+def sqlalchemy_address(server: str, database: str) -> str:
+    return f"{server.replace('postgresql://', 'postgresql+psycopg://')}/{database}"
+
+
 @pytest.fixture
-def client(tmp_path: Path, migrated_database: Path, monkeypatch: pytest.MonkeyPatch) -> "MlflowClient":
-    """A client of a fresh sqlite store, which the stages in ``tmp_path`` use by default."""
-    shutil.copy(migrated_database, tmp_path / "mlflow.db")
+def client(tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> "MlflowClient":
+    """A client of a fresh store, which the stages in ``tmp_path`` use by default: sqlite, or as ``on_both`` says."""
     monkeypatch.chdir(tmp_path)
     for name in ("MLFLOW_TRACKING_URI", "R1_TRACKING", "R1_PARENT_RUN_ID", "R1_FLOW_RUN_ID"):
         monkeypatch.delenv(name, raising=False)
+    if getattr(request, "param", "sqlite") == "postgres":
+        server: str = request.getfixturevalue("postgres_template")
+        name = f"copy_{uuid.uuid4().hex}"
+        execute(server, f"CREATE DATABASE {name} TEMPLATE template")
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", sqlalchemy_address(server, name))
+    else:
+        shutil.copy(request.getfixturevalue("migrated_database"), tmp_path / "mlflow.db")
     return mlflow_store.connect().client
+
+
+on_both = pytest.mark.parametrize("client", ["sqlite", "postgres"], indirect=True)
+"""What lineage hangs on is asked of a database in a file and of a PostgreSQL server."""
 
 
 def record(stage: str, out_md5: str, checkpoint: str | None = None, **inputs: InputRecord) -> RunRecord:
@@ -110,6 +140,7 @@ def points(client: "MlflowClient", run: "Run", name: str = "reward") -> list[tup
     return [(point.step, point.value) for point in client.get_metric_history(run.info.run_id, name)]
 
 
+@on_both
 def test_a_run_holds_parameters_curves_and_final_metrics(client: "MlflowClient") -> None:
     track(record("stage4_general_rl", R1), steps=3)
     run = only_run(client, "stage4_general_rl")
@@ -198,6 +229,7 @@ def test_a_store_that_takes_no_artifacts_gets_the_rest_of_the_run(
     assert "the table of completions is not sent to MLflow" in caplog.text
 
 
+@on_both
 def test_a_run_is_a_child_of_the_flows_run(client: "MlflowClient") -> None:
     parent = client.create_run(mlflow_store.connect().experiment_id)
     run = dataclasses.replace(
@@ -209,12 +241,14 @@ def test_a_run_is_a_child_of_the_flows_run(client: "MlflowClient") -> None:
     assert (tags["git.commit"], tags["r1.fingerprint"]) == ("abc123", "fingerprint-report")
 
 
+@on_both
 def test_an_input_data_set_has_dvcs_md5_as_its_digest(client: "MlflowClient") -> None:
     track(record("stage4_general_rl", R1, problems=data_input()))
     (entry,) = only_run(client, "stage4_general_rl").inputs.dataset_inputs
     assert (entry.dataset.name, entry.dataset.digest) == ("artifacts/stage0_problems", DATA)
 
 
+@on_both
 def test_from_r1_one_walks_through_its_parents_to_base(client: "MlflowClient") -> None:
     track_base_to_r1()
     (version,) = client.search_model_versions("name = 'R1'")
@@ -228,6 +262,7 @@ def test_from_r1_one_walks_through_its_parents_to_base(client: "MlflowClient") -
     assert walked == [("R1", R1), ("Dev1", DEV1), ("base", BASE)]
 
 
+@on_both
 def test_a_checkpoint_is_registered_under_the_papers_name(client: "MlflowClient") -> None:
     track_base_to_r1()
     (version,) = client.search_model_versions("name = 'Dev1'")
@@ -239,6 +274,7 @@ def test_a_checkpoint_is_registered_under_the_papers_name(client: "MlflowClient"
     assert version.run_id == only_run(client, "stage1_cold_start_sft").info.run_id
 
 
+@on_both
 def test_the_note_links_each_input_to_the_run_that_made_it(client: "MlflowClient") -> None:
     track_base_to_r1()
     note = only_run(client, "stage4_general_rl").data.tags["mlflow.note.content"]
@@ -247,6 +283,7 @@ def test_the_note_links_each_input_to_the_run_that_made_it(client: "MlflowClient
     assert R1 in note
 
 
+@on_both
 def test_an_evaluation_is_tied_to_the_checkpoint_it_measured(client: "MlflowClient") -> None:
     track(record("stage0_base_model", BASE, "base"))
     track(record("evaluate", DATA, checkpoint=None, model=model_input(BASE)))
@@ -264,6 +301,7 @@ def test_a_checkpoint_that_the_store_does_not_know_is_still_an_input(client: "Ml
     assert "not in this tracking store" in run.data.tags["mlflow.note.content"]
 
 
+@on_both
 def test_tracking_the_same_run_twice_leaves_one_of_everything(client: "MlflowClient") -> None:
     track_base_to_r1()
     track(record("stage4_general_rl", R1, "R1", policy=model_input(DEV1), problems=data_input()))
@@ -273,6 +311,7 @@ def test_tracking_the_same_run_twice_leaves_one_of_everything(client: "MlflowCli
     assert (len(run.inputs.model_inputs), len(run.inputs.dataset_inputs), len(run.outputs.model_outputs)) == (1, 1, 1)
 
 
+@on_both
 def test_the_same_checkpoint_trained_again_is_the_same_model(client: "MlflowClient") -> None:
     first = record("stage0_base_model", BASE, "base")
     track(first)
@@ -281,6 +320,7 @@ def test_the_same_checkpoint_trained_again_is_the_same_model(client: "MlflowClie
     assert len(only_run(client, "again").outputs.model_outputs) == 1
 
 
+@on_both
 def test_a_resumed_run_goes_on_in_the_same_run(client: "MlflowClient") -> None:
     run = record("stage4_general_rl", R1, "R1")
     curves = Path("curves.jsonl")
