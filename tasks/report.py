@@ -14,9 +14,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from tasks.addresses import mlflow_url, prefect_url
 from tasks.graph import stale_stages
 from tasks.processes import stream
-from tasks.services import mlflow_url, prefect_url
 
 REPORT = Path("artifacts/report/report.html")
 COPY = Path("work/report.html")

@@ -1,16 +1,15 @@
-"""The local servers: MLflow, Prefect and a Prefect worker, on loopback only, each recorded in .services/.
+"""The servers started here: MLflow, Prefect and a Prefect worker, on loopback only, each recorded in .services/.
 
     python -m tasks.services up        start what is not running, wait until healthy (again: no effect)
     python -m tasks.services status    say what is running, and where
     python -m tasks.services down      stop what `up` started, and nothing else
 
-Ports: R1_MLFLOW_PORT (5000), R1_PREFECT_PORT (4200). A process is known by its pid *and* its start time, so that a
-number the system has given to somebody else's process is never signalled.
+The environment chooses ports, databases, and servers elsewhere (tasks/addresses.py). A process is known by its pid
+*and* its start time, so that a number the system has given to somebody else's process is never signalled.
 """
 
 import json
 import logging
-import os
 import signal
 import socket
 import subprocess
@@ -18,17 +17,27 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from tasks.processes import child_environment, stop_tree
+from tasks.addresses import (
+    HOST,
+    ServiceError,
+    elsewhere,
+    mlflow_store,
+    mlflow_url,
+    pool,
+    port,
+    prefect_store,
+    prefect_url,
+    services_environment,
+)
+from tasks.processes import stop_tree
 
-HOST = "127.0.0.1"
-POOL = "r1-local"
 FOLDER = Path(".services")
 HEALTHY_WITHIN_SECONDS = 300.0
 """Ten seconds on a quiet machine; minutes were measured on two cores that others kept busy."""
@@ -36,11 +45,7 @@ STOP_GRACE_SECONDS = 25.0
 """A worker first cancels the flow run it is on, whose stage gets 15 s to save."""
 
 log = logging.getLogger("services")
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # never through a proxy: this is loopback
-
-
-class ServiceError(RuntimeError):
-    """A server cannot be started; the message says why and what to do."""
+_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy: loopback, or our own network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,77 +58,53 @@ class Service:
     is_healthy: Callable[[], bool]
     port: int | None = None
     port_variable: str = ""
-
-
-def port(variable: str, default: int) -> int:
-    """Port number in the environment variable, or the default.
-
-    Raises:
-        ServiceError: it is not a number from 1024 to 65535.
-    """
-    value = os.environ.get(variable, str(default))
-    if not value.isdecimal() or not 1024 <= int(value) <= 65535:
-        raise ServiceError(f"{variable}={value!r} is no port: a number from 1024 to 65535 is needed")
-    return int(value)
-
-
-def mlflow_url() -> str:
-    """Address of the MLflow server."""
-    return f"http://{HOST}:{port('R1_MLFLOW_PORT', 5000)}"
-
-
-def prefect_url() -> str:
-    """Address of the Prefect server (its API is below /api)."""
-    return f"http://{HOST}:{port('R1_PREFECT_PORT', 4200)}"
-
-
-def services_environment(root: Path) -> dict[str, str]:
-    """Environment of the servers and of every flow run the worker starts."""
-    return child_environment(
-        {
-            "PREFECT_HOME": str(root / ".prefect"),
-            "PREFECT_API_URL": f"{prefect_url()}/api",
-            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-            "PREFECT_WORKER_QUERY_SECONDS": "2",
-            "MLFLOW_TRACKING_URI": mlflow_url(),
-            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves 8 processes and 0.5 GB
-            "MLFLOW_DISABLE_TELEMETRY": "true",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST, "localhost"])),
-        }
-    )
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """What this service alone is told: its database, with the password."""
 
 
 def all_services(root: Path) -> list[Service]:
-    """MLflow, Prefect and the worker, in starting order. The MLflow store is mlflow.db and mlartifacts/ in ``root``."""
+    """What is to run here, in starting order: MLflow and Prefect unless they are elsewhere, and the worker."""
     python = sys.executable
     mlflow_port, prefect_port = port("R1_MLFLOW_PORT", 5000), port("R1_PREFECT_PORT", 4200)
-    store = ("--backend-store-uri", f"sqlite:///{root}/mlflow.db", "--artifacts-destination", f"{root}/mlartifacts")
-    where = ("--host", HOST, "--port", str(mlflow_port), "--workers", "1")
-    return [
+    served = ("--pool", pool(), "--type", "process", "--name", pool())
+    services = [
         Service(
             name="mlflow",
-            command=(python, "-m", "mlflow", "server", *store, *where),
+            command=(python, "-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"),
             url=mlflow_url(),
-            is_healthy=lambda: fetch(f"{mlflow_url()}/health") is not None,
+            is_healthy=mlflow_answers,
             port=mlflow_port,
             port_variable="R1_MLFLOW_PORT",
+            environment=mlflow_store(root),
         ),
         Service(
             name="prefect",
             command=(python, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)),
             url=prefect_url(),
-            is_healthy=lambda: fetch(f"{prefect_url()}/api/health") is not None,
+            is_healthy=prefect_answers,
             port=prefect_port,
             port_variable="R1_PREFECT_PORT",
+            environment=prefect_store(),
         ),
         Service(
             name="worker",
-            command=(python, "-m", "prefect", "worker", "start", "--pool", POOL, "--type", "process", "--name", POOL),
-            url=f"{prefect_url()}/work-pools/work-pool/{POOL}",
+            command=(python, "-m", "prefect", "worker", "start", *served),
+            url=f"{prefect_url()}/work-pools/work-pool/{pool()}",
             is_healthy=worker_is_online,
         ),
     ]
+    return [service for service in services if service.port is None or not elsewhere(f"R1_{service.name.upper()}_URL")]
+
+
+def check_elsewhere() -> None:
+    """Pass if the servers that are said to run elsewhere answer.
+
+    Raises:
+        ServiceError: one does not.
+    """
+    for variable, answers in (("R1_MLFLOW_URL", mlflow_answers), ("R1_PREFECT_URL", prefect_answers)):
+        if (url := elsewhere(variable)) and not answers():
+            raise ServiceError(f"{variable}={url} does not answer. Start that server, or unset {variable} for one here")
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -140,15 +121,25 @@ def fetch(url: str, body: dict[str, Any] | None = None) -> bytes | None:
         return None
 
 
+def mlflow_answers() -> bool:
+    """True if the MLflow server is up."""
+    return fetch(f"{mlflow_url()}/health") is not None
+
+
+def prefect_answers() -> bool:
+    """True if the Prefect server is up."""
+    return fetch(f"{prefect_url()}/api/health") is not None
+
+
 def worker_is_online() -> bool:
     """True if a worker of our pool has reported to the Prefect server lately."""
-    answer = fetch(f"{prefect_url()}/api/work_pools/{POOL}/workers/filter", body={})
+    answer = fetch(f"{prefect_url()}/api/work_pools/{pool()}/workers/filter", body={})
     return answer is not None and any(worker["status"] == "ONLINE" for worker in json.loads(answer))
 
 
 def make_pool() -> None:
     """Make the work pool, one flow run at a time; one that exists is left as it is."""
-    fetch(f"{prefect_url()}/api/work_pools/", body={"name": POOL, "type": "process", "concurrency_limit": 1})
+    fetch(f"{prefect_url()}/api/work_pools/", body={"name": pool(), "type": "process", "concurrency_limit": 1})
 
 
 def running(root: Path, service: str) -> psutil.Process | None:
@@ -196,7 +187,7 @@ def start(root: Path, service: Service) -> None:
         child = subprocess.Popen(
             service.command,
             cwd=root,
-            env=services_environment(root),
+            env={**services_environment(root), **service.environment},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -242,6 +233,7 @@ def _terminate(process: psutil.Process) -> tuple[list[psutil.Process], list[psut
 
 def up(root: Path) -> None:
     """Start every service that is not running. If one fails, those started by this call are stopped again."""
+    check_elsewhere()
     (root / FOLDER).mkdir(exist_ok=True)
     missing = [service for service in all_services(root) if running(root, service.name) is None]
     check_ports(missing)

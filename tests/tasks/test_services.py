@@ -8,7 +8,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.services import FOLDER, ServiceError, all_services, check_ports, down, fetch, mlflow_url, port, running, up
+from tasks.addresses import ServiceError, database, mlflow_url, port, prefect_url
+from tasks.services import FOLDER, all_services, check_ports, down, fetch, running, up
 
 
 def free_port() -> int:
@@ -60,3 +61,29 @@ def test_up_twice_starts_once_and_down_stops_all_of_it(tmp_path: Path, monkeypat
         down(tmp_path)
     assert not [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
     assert fetch(f"{mlflow_url()}/health") is None
+
+
+def test_a_server_that_is_elsewhere_is_asked_for_and_not_started_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("R1_MLFLOW_URL", f"http://127.0.0.1:{free_port()}/")
+    assert [service.name for service in all_services(tmp_path)] == ["prefect", "worker"]
+    with pytest.raises(ServiceError, match=r"R1_MLFLOW_URL=http.* does not answer. Start that server, or unset"):
+        up(tmp_path)
+
+
+def test_an_address_that_is_none_is_named_with_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("R1_PREFECT_URL", "servers:4200")
+    with pytest.raises(ServiceError, match=r"R1_PREFECT_URL='servers:4200' is no address: http://HOST:PORT"):
+        prefect_url()
+
+
+def test_a_database_gets_its_driver_and_a_wrong_one_is_refused_without_its_password(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("R1_MLFLOW_DB", "postgresql://r1:secret@db/mlflow")
+    assert database("R1_MLFLOW_DB", "psycopg") == "postgresql+psycopg://r1:secret@db/mlflow"
+    monkeypatch.setenv("R1_MLFLOW_DB", "mysql://r1:secret@db/mlflow")
+    with pytest.raises(ServiceError, match=r"R1_MLFLOW_DB begins with 'mysql'") as refused:
+        database("R1_MLFLOW_DB", "psycopg")
+    assert "secret" not in str(refused.value)
