@@ -10,12 +10,15 @@ docs/servers.md shows them at work. A password reaches the server that needs it,
 """
 
 import os
+import socket
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tasks.processes import child_environment
 
 HOST = "127.0.0.1"
-PASSWORDS = ("R1_MLFLOW_DB", "R1_PREFECT_DB")
+DATABASES = ("R1_MLFLOW_DB", "R1_PREFECT_DB")
+CONNECT_SECONDS = 2.0
 
 
 class ServiceError(RuntimeError):
@@ -76,6 +79,25 @@ def database(variable: str, driver: str) -> str | None:
     return f"postgresql+{driver}://{rest}"
 
 
+def check_databases() -> None:
+    """Pass if a server listens wherever a database is said to be: MLflow would try for two minutes before it says so.
+
+    Raises:
+        ServiceError: one does not.
+    """
+    for variable in DATABASES:
+        place = urlsplit(os.environ.get(variable, ""))
+        if place.hostname is None:
+            continue
+        host, number = place.hostname, place.port or 5432
+        try:
+            socket.create_connection((host, number), timeout=CONNECT_SECONDS).close()
+        except OSError as error:
+            raise ServiceError(
+                f"{variable}: nothing listens at {host}:{number} ({error}). Start PostgreSQL there, or unset {variable}"
+            ) from error
+
+
 def mlflow_store(root: Path) -> dict[str, str]:
     """Environment that tells an MLflow server its store: a password among its arguments would be seen by everybody."""
     return {
@@ -105,4 +127,4 @@ def services_environment(root: Path) -> dict[str, str]:
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), HOST, "localhost"])),
         }
     )
-    return {name: value for name, value in environment.items() if name not in PASSWORDS}
+    return {name: value for name, value in environment.items() if name not in DATABASES}

@@ -27,6 +27,7 @@ import psutil
 from tasks.addresses import (
     HOST,
     ServiceError,
+    check_databases,
     elsewhere,
     mlflow_store,
     mlflow_url,
@@ -234,6 +235,7 @@ def _terminate(process: psutil.Process) -> tuple[list[psutil.Process], list[psut
 def up(root: Path) -> None:
     """Start every service that is not running. If one fails, those started by this call are stopped again."""
     check_elsewhere()
+    check_databases()
     (root / FOLDER).mkdir(exist_ok=True)
     missing = [service for service in all_services(root) if running(root, service.name) is None]
     check_ports(missing)

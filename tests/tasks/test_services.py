@@ -87,3 +87,14 @@ def test_a_database_gets_its_driver_and_a_wrong_one_is_refused_without_its_passw
     with pytest.raises(ServiceError, match=r"R1_MLFLOW_DB begins with 'mysql'") as refused:
         database("R1_MLFLOW_DB", "psycopg")
     assert "secret" not in str(refused.value)
+
+
+def test_a_database_that_is_not_there_is_named_at_once_without_its_password(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = f"127.0.0.1:{free_port()}"
+    monkeypatch.setenv("R1_PREFECT_DB", f"postgresql://r1:secret@{place}/prefect")
+    with pytest.raises(ServiceError, match=rf"R1_PREFECT_DB: nothing listens at {place}") as refused:
+        up(tmp_path)
+    assert "secret" not in str(refused.value)
+    assert not (tmp_path / FOLDER).exists()
