@@ -77,7 +77,7 @@ def run(config: Config, stage: StageRun, *, policy: Path, problems: Path, out: P
 def _of_others(config: Config, policy: Path, stage: StageRun, tally: Tally) -> Iterator[Trace]:
     """The readable traces of ``config.files``; their licences go on record."""
     from stages.models.checkpoints import load_tokenizer
-    from stages.models.encoding import encode_completion
+    from stages.models.encoding import encode_example
 
     tokenizer = load_tokenizer(policy)
     for file in config.files:
@@ -85,7 +85,7 @@ def _of_others(config: Config, policy: Path, stage: StageRun, tally: Tally) -> I
         for trace in on_record(iter_record_file(file, source, "general"), source, "cold_start", stage):
             reason = "bad_row"
             if isinstance(trace, Trace):
-                too_long = len(encode_completion(tokenizer, trace.completion)) > config.filters.max_tokens
+                too_long = len(encode_example(tokenizer, trace.prompt, trace.completion)[1]) > config.filters.max_tokens
                 fault = "too_long" if too_long else unreadable(config.filters, trace.completion, trace.language)
                 reason = fault or "kept"
                 if fault is None:

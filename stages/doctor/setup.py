@@ -13,6 +13,7 @@ from pydantic import BaseModel
 
 from stages.config import PARAMS_FILE, StageConfig, load_params, stage_config
 from stages.contract.check_params import stage_names
+from stages.data.data_files import DataFile, resolve
 from stages.data.hub import HubSource
 from stages.doctor.findings import NotCheckedError
 from stages.doctor.hub import model_files
@@ -100,9 +101,9 @@ def start_models(setup: Mapping[str, Any]) -> list[StartModel]:
 
 def hub_data_sets(setup: Mapping[str, Any]) -> dict[str, HubSource]:
     """Data sets that would be downloaded, by the key that names them."""
-    found = blocks(setup, HubSource)
+    found = {key: source for key, file in blocks(setup, DataFile).items() if (source := resolve(file).hub)}
     for key, chosen in blocks(setup, ChosenBenchmark).items():
         if not chosen.file:
-            source = CATALOGUE[chosen.name].source
+            source = CATALOGUE[chosen.name].rows.source
             found[key] = source.model_copy(update={"revision": chosen.revision}) if chosen.revision else source
     return found
