@@ -23,7 +23,7 @@ A_SOURCE = 4
 
 
 def problems_to_try(setup: Mapping[str, Any], seed: int) -> list[Problem]:
-    """A few problems of each source; benchmarks that would be downloaded are left to their own stage.
+    """A few problems of each source that rules grade; benchmarks on the hub are left to their own stage.
 
     Raises:
         ProblemFileError: a file cannot be read.
@@ -36,7 +36,8 @@ def problems_to_try(setup: Mapping[str, Any], seed: int) -> list[Problem]:
         made = make_problems(counts, held=True, chinese=block.tiny_world.chinese, seed=seed)
     files = (islice(read_problem_file(file)[0], A_SOURCE) for file in block.files)
     local = (load_benchmark(one, evaluate.sampling).problems[:A_SOURCE] for one in evaluate.benchmarks if one.file)
-    return [*made, *chain.from_iterable(files), *chain.from_iterable(local)]
+    every = chain(made, chain.from_iterable(files), chain.from_iterable(local))
+    return [problem for problem in every if problem.grader != "preference"]  # a judge's, which no rule can grade
 
 
 def check_graders(problems: Sequence[Problem]) -> str:

@@ -36,3 +36,9 @@ def test_a_file_of_problems_is_tried_too(setup_with, tmp_path) -> None:
     files = [{"path": "mine.jsonl", "layout": "math", "split": "train"}]
     setup = setup_with({"stage0_problems.files": files, "stage0_problems.tiny_world": None})
     assert [problem.answer for problem in problems_to_try(setup, seed=17)] == ["2"] * 4
+
+
+def test_open_questions_have_no_gold_score_and_are_left_to_the_judge(setup_with, tmp_path) -> None:
+    (tmp_path / "open.jsonl").write_text('{"instruction": "Write a poem.", "output": "Roses."}\n')
+    chosen = [{"name": "alpaca_eval", "file": "open.jsonl"}]
+    assert len(problems_to_try(setup_with({"evaluate.benchmarks": chosen}), seed=17)) == 32
