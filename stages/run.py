@@ -21,12 +21,14 @@ from stages import tracking
 from stages.config import ParamsError, SandboxLevel, StageConfig
 from stages.contract import process
 from stages.contract.arguments import ArgumentsError
+from stages.contract.launch import is_first, is_rank, meet, run_ranks
 from stages.contract.metrics import Curves, curves_as_csv, cut_back, finite_numbers, read_curves
 from stages.contract.plan import MissingInputError, Plan, RunFunction, make_plan, now_ms
 from stages.contract.progress import Progress
-from stages.contract.publish import fresh_folder, publish_folder, write_json, write_text
+from stages.contract.publish import fresh_folder, partial_folder, publish_folder, write_json, write_text
 from stages.contract.record import RunRecord, Status
 from stages.digest import dvc_md5
+from stages.engines import Engines
 
 WORK_FOLDER = Path("work")
 METRICS_FOLDER = Path("metrics")
@@ -56,6 +58,8 @@ class StageRun:
     progress: Progress = field(default_factory=Progress)
     sandbox: SandboxLevel = "strong"
     """The least isolation under which programs of the policy may run (``stages/rewards/sandbox/check.py``)."""
+    engines: Engines = field(default_factory=Engines)
+    """On what the work runs."""
     facts: dict[str, str] = field(default_factory=dict)
     """What the stage finds out about the machine and its data: in provenance.json, as tags in MLflow."""
 
@@ -69,7 +73,8 @@ class StageRun:
             ValueError: a metric is NaN or infinite (a quantity that does not exist is to be left out).
         """
         numbers = finite_numbers(metrics, f"{self.name}, step {step}")
-        logger.info(self.progress.record(self.work / CURVES_FILE, step, numbers, total_steps))
+        if is_first():
+            logger.info(self.progress.record(self.work / CURVES_FILE, step, numbers, total_steps))
 
     def recorded(self) -> Curves:
         """What ``log`` has recorded so far, also before a kill: step -> metrics."""
@@ -78,7 +83,7 @@ class StageRun:
     def forget_after(self, step: int) -> None:
         """Drop all that ``log`` has recorded after ``step``: a run that goes back measures those steps again."""
         names = {name for row in self.recorded().values() for name in row}
-        if names:
+        if names and is_first():
             cut_back(self.work / CURVES_FILE, step + 1, names)
 
     def note(self, text: str) -> None:
@@ -114,11 +119,42 @@ def run_as_stage(
     stage = run.__globals__["__spec__"].name.removeprefix("stages.")
     try:
         plan = make_plan(stage, config_model, run, checkpoint, sys.argv[1:], may_miss_inputs)
-        process.log_to_stdout(plan.record.name)
+        process.log_to_stdout(plan.record.name, quiet=not is_first())
+        launch = plan.engines.launch.get(stage)
+        if not is_first():
+            _follow(plan, run)
+            return
         with process.only_runner(WORK_FOLDER / plan.record.name):
-            _execute(plan, run, headline)
+            if launch is None or is_rank():
+                _execute(plan, run, headline)
+                return
+        run_ranks(launch, f"stages.{stage}", sys.argv[1:])
     except (ParamsError, ArgumentsError, MissingInputError, process.StageBusyError) as error:
         raise SystemExit("\n".join(f"[{stage}] {line}" for line in str(error).splitlines())) from error
+
+
+def _follow(plan: Plan, run: RunFunction) -> None:
+    """Do the work as a rank that is not the first: in the same folders, writing nothing, publishing nothing."""
+    process.stop_on_sigterm()
+    process.seed_everything(plan.record.seed, plan.code.libraries)
+    stage = _stage_run(plan, Progress())
+    meet()
+    run(plan.config, stage, **plan.inputs, out=partial_folder(plan.out))
+    meet()
+
+
+def _stage_run(plan: Plan, progress: Progress) -> StageRun:
+    record = plan.record
+    return StageRun(
+        name=record.name,
+        item=record.item,
+        seed=record.seed,
+        work=WORK_FOLDER / record.name / record.fingerprint,
+        progress=progress,
+        sandbox=plan.sandbox,
+        engines=plan.engines,
+        facts=record.facts,  # the same dictionary: what is known of a run that fails is sent as well
+    )
 
 
 def _execute(plan: Plan, run: RunFunction, headline: Headline) -> None:
@@ -137,19 +173,13 @@ def _work(plan: Plan, run: RunFunction, headline: Headline, work: Path) -> None:
     before = work / SECONDS_FILE
     started = time.monotonic() - (float(before.read_text()) if before.is_file() else 0.0)
     tracker = tracking.open_run(record, work / CURVES_FILE)
-    stage = StageRun(
-        name=record.name,
-        item=record.item,
-        seed=record.seed,
-        work=work,
-        progress=Progress(on_metrics=tracker.log),
-        sandbox=plan.sandbox,
-        facts=record.facts,  # the same dictionary: what is known of a run that fails is sent as well
-    )
+    stage = _stage_run(plan, Progress(on_metrics=tracker.log))
     status = Status.FAILED
     try:
         temporary = fresh_folder(plan.out)
+        meet()  # the other ranks begin once the folders are there
         metrics = finite_numbers(run(plan.config, stage, **plan.inputs, out=temporary), f"{record.name}, final metrics")
+        meet()  # and read no longer when they are moved
         write_json(temporary / PROVENANCE_FILE, record.provenance())
         out_md5 = dvc_md5(temporary)
         with process.sigterm_held_back():

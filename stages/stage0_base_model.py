@@ -28,7 +28,9 @@ class Config(StageConfig):
 def run(config: Config, stage: StageRun, *, out: Path) -> dict[str, float]:
     """Write the base model to ``out``."""
     if config.base.source != "pretrain":
-        return resolve_base(config.base, out)
+        from stages.training.ranks import once
+
+        return once(lambda: resolve_base(config.base, out))
     return pretrain(
         config.pretraining,
         documents(config.corpus, stage.seed),

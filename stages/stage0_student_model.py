@@ -45,7 +45,9 @@ def run(config: Config, stage: StageRun, *, base: Path, out: Path) -> dict[str, 
         raise ValueError(f"item is {stage.item!r}; allowed: {sorted(config.students)} (stage0_student_model.students)")
     student = config.students[stage.item]
     if student.base.source != "pretrain":
-        return resolve_base(student.base, out)
+        from stages.training.ranks import once
+
+        return once(lambda: resolve_base(student.base, out))
     if student.pretraining is None:
         raise ValueError(f"stage0_student_model.students.{stage.item}: source pretrain needs a pretraining block")
     return pretrain(

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from stages.config import PARAMS_FILE, ParamsError, StageConfig, load_params, load_sandbox, load_seed, stage_config
+from stages.engines import Engines
 from stages.planning.machine import Planning
 
 STAGES_FOLDER = Path(__file__).parents[1]
@@ -31,7 +32,7 @@ def check_params(path: Path = PARAMS_FILE) -> None:
     load_seed(params, path)
     load_sandbox(params, path)
     names = stage_names()
-    blocks: dict[str, type[StageConfig]] = {"planning": Planning}
+    blocks: dict[str, type[StageConfig]] = {"engines": Engines, "planning": Planning}
     blocks |= {name: importlib.import_module(f"stages.{name}").Config for name in names}
     allowed = ["seed", "sandbox", *blocks]
     wrong = [

@@ -16,6 +16,7 @@ from stages.contract.arguments import read_arguments
 from stages.contract.fingerprint import StageCode, fingerprint, read_code
 from stages.contract.record import InputRecord, RunRecord, git_state
 from stages.digest import dvc_md5
+from stages.engines import Engines
 
 RunFunction = Callable[..., Mapping[str, float]]
 """``run(config, stage, *, <input>: Path, ..., out: Path)``: fills ``out``, returns its final scalars."""
@@ -33,6 +34,8 @@ class Plan:
     config: StageConfig
     sandbox: SandboxLevel
     """The least isolation for programs of the policy; it decides nothing about results, so no part of the record."""
+    engines: Engines
+    """On what the work runs; no part of the record either."""
     inputs: dict[str, Path]
     out: Path
     code: StageCode
@@ -55,7 +58,7 @@ def make_plan(
     """
     params = load_params()
     seed, sandbox = load_seed(params), load_sandbox(params)
-    config = stage_config(config_model, stage, params)
+    engines, config = stage_config(Engines, "engines", params), stage_config(config_model, stage, params)
     arguments = read_arguments(stage, run, command_line, params)
     if not may_miss_inputs:
         _check_inputs(arguments.inputs)
@@ -91,7 +94,15 @@ def make_plan(
         parent_run_id=os.environ.get("R1_PARENT_RUN_ID"),
         flow_run_id=os.environ.get("R1_FLOW_RUN_ID"),
     )
-    return Plan(record=record, config=config, sandbox=sandbox, inputs=arguments.inputs, out=arguments.out, code=code)
+    return Plan(
+        record=record,
+        config=config,
+        sandbox=sandbox,
+        engines=engines,
+        inputs=arguments.inputs,
+        out=arguments.out,
+        code=code,
+    )
 
 
 def _check_inputs(inputs: Mapping[str, Path]) -> None:

@@ -119,13 +119,16 @@ def seed_everything(seed: int, libraries: frozenset[str]) -> None:
         torch.manual_seed(seed)
 
 
-def log_to_stdout(name: str) -> None:
-    """Every record of the ``stages`` loggers becomes a line ``[name] text`` on stdout; others from WARNING on."""
+def log_to_stdout(name: str, *, quiet: bool = False) -> None:
+    """Every record of the ``stages`` loggers becomes a line ``[name] text`` on stdout; others from WARNING on.
+
+    With ``quiet`` only errors do: another rank tells the rest.
+    """
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(logging.Formatter(f"[{name}] %(message)s"))
-    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.basicConfig(level=logging.ERROR if quiet else logging.WARNING, handlers=[handler], force=True)
     for ours in ("stages", "__main__"):  # a stage module is __main__ in its own process
-        logging.getLogger(ours).setLevel(logging.INFO)
+        logging.getLogger(ours).setLevel(logging.ERROR if quiet else logging.INFO)
 
 
 @contextmanager

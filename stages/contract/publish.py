@@ -16,7 +16,7 @@ def fresh_folder(out: Path) -> Path:
 
     An output that a kill inside ``publish_folder`` had moved aside is put back first.
     """
-    temporary, aside = _temporary(out), _aside(out)
+    temporary, aside = partial_folder(out), _aside(out)
     if aside.exists() and not out.exists():
         aside.rename(out)
     for leftover in (temporary, aside):
@@ -58,7 +58,8 @@ def write_text(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _temporary(out: Path) -> Path:
+def partial_folder(out: Path) -> Path:
+    """Where ``out`` is being made."""
     return out.with_name(f".{out.name}.partial")
 
 

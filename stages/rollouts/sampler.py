@@ -31,6 +31,9 @@ class SamplingSettings(BaseModel):
     """Longest completion, in tokens, end token included."""
     batch_prompts: int = Field(gt=0)
     """Prompts decoded together; bounds memory, does not change which prompts are sampled. vLLM batches by itself."""
+    shard_prompts: int | None = Field(default=None, gt=0)
+    """Prompts of one shard, which has a seed of its own: shards may be sampled anywhere, at any time, and one that is
+    done is not done again (``docs/scaling.md``). Null: all prompts are one shard."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

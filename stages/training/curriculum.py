@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.training.dynamic_sampling import Group
+from stages.training.ranks import once
 
 
 class DropSolved(BaseModel):
@@ -50,23 +51,31 @@ class Curriculum:
             "step": step,
             "visits": [[g.problem, all(one.parts["accuracy"] >= 1 for one in g.scored)] for g in verified],
         }
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        once(lambda: self._append(row))
         self._count(row)
 
     def _go_back(self, step: int | None) -> None:
         """Keep the lines before ``step``, all with None; a last line torn by a kill goes too."""
+        kept = once(lambda: self._cut_back(step))
+        self._dropped: set[int] = set()
+        self._streaks: dict[int, int] = {}
+        self._last_step = -1
+        for row in kept:
+            self._count(row)
+
+    def _append(self, row: dict[str, Any]) -> None:
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+
+    def _cut_back(self, step: int | None) -> list[dict[str, Any]]:
+        """The rows that stay in the file."""
         text = self._path.read_text(encoding="utf-8") if self._path.is_file() else ""
         rows = [json.loads(line) for line in text.split("\n")[:-1]]
         kept = [row for row in rows if step is None or row["step"] < step]
         temporary = self._path.with_name(f"{self._path.name}.partial")
         temporary.write_text("".join(json.dumps(row) + "\n" for row in kept), encoding="utf-8")
         temporary.replace(self._path)
-        self._dropped: set[int] = set()
-        self._streaks: dict[int, int] = {}
-        self._last_step = -1
-        for row in kept:
-            self._count(row)
+        return kept
 
     def _count(self, row: dict[str, Any]) -> None:
         for problem, solved in row["visits"]:

@@ -53,7 +53,8 @@ class StepGuard(TrainerCallback):
             TrainingDivergedError: the loss or the norm is NaN or infinite.
         """
         norm = self._clip(parameters, max_norm, norm_type)
-        loss = self._trainer._tr_loss  # summed since the last log: not finite if one of them was not
+        # Summed since the last log: not finite if one of them was not, on any rank.
+        loss = self._trainer.accelerator.reduce(self._trainer._tr_loss, "mean")
         if not math.isfinite(float(norm + loss)):  # one read from the device for both
             require_finite({"loss": float(loss), "gradient norm": float(norm)})
         return norm

@@ -18,6 +18,7 @@ from stages.evaluation.words import RATE, word_metrics, words_of
 from stages.rewards.grade import Reason
 from stages.rollouts.sampler import Completion
 from stages.training.dynamic_sampling import EQUAL
+from stages.training.ranks import once
 
 if TYPE_CHECKING:
     from stages.training.alarms import AlarmWatch
@@ -65,8 +66,12 @@ class GroupLog:
         self._problems, self._behaviour = problems, behaviour
         self._path, self._settings, self._watch, self._first_step = path, settings, watch, first_step
         self._added: dict[str, float] = {}
-        if path.exists():  # a kill may have torn its last line
-            os.truncate(path, path.read_bytes().rfind(b"\n") + 1)
+        once(self._drop_torn_line)
+
+    def _drop_torn_line(self) -> None:
+        """A kill may have torn the last one."""
+        if self._path.exists():
+            os.truncate(self._path, self._path.read_bytes().rfind(b"\n") + 1)
 
     def add(self, metrics: Mapping[str, float]) -> None:
         """Metrics of the coming rollout that its groups do not tell."""
@@ -199,8 +204,11 @@ class GroupLog:
                 for completion, one, gain in zip(group, scored, gains, strict=True)
             ],
         }
+        once(lambda: self._append(json.dumps(row, ensure_ascii=False)))
+
+    def _append(self, line: str) -> None:
         with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(line + "\n")
 
     def publish(self, path: Path) -> None:
         """Copy the kept groups to ``path``; steps done again after a resume count once, the last time."""
@@ -208,7 +216,7 @@ class GroupLog:
         for line in self._path.read_text(encoding="utf-8").splitlines():
             rows[json.loads(line)["step"]] = line
         lines = [rows[step] for step in sorted(rows)]
-        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        once(lambda: path.write_text("\n".join(lines) + "\n", encoding="utf-8"))
 
 
 def advantages(totals: Sequence[float], size: int, scale: str) -> list[float]:

@@ -12,16 +12,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.data.problems import Problem
+from stages.data.shards import cut
 from stages.rollouts.sampler import Completion
 from stages.training.curriculum import Curriculum
 from stages.training.divergence import count_dumps
 from stages.training.dynamic_sampling import Group, choose_problems, groups_with_signal
+from stages.training.ranks import deal
 
 if TYPE_CHECKING:
     from stages.training.grpo import RewardFunction, Scored
     from stages.training.grpo_settings import GRPOSettings
 
-Sample = Callable[[list[int], int], list[list[Completion]]]
+Sample = Callable[[Sequence[int], int], list[list[Completion]]]
 """(places of problems, seed) -> a group of completions each."""
 
 
@@ -45,7 +47,7 @@ class GroupSource:
         """
         self._problems, self._sample, self._reward = problems, sample, reward
         self._extra_rollouts, self._seed, self._first_step = settings.dynamic_sampling, seed, first_step
-        self._work = work
+        self._work, self._shard_prompts = work, settings.sampling.shard_prompts
         needed = settings.problems_per_step * settings.steps_per_rollout
         self._curriculum = (
             Curriculum(settings.drop_solved, work / "visits.jsonl", len(problems), needed)
@@ -67,18 +69,24 @@ class GroupSource:
         return groups, counts
 
     def _attempt(self, visits: list[Group], step: int, places: list[int], number: int) -> list[Group]:
-        """Groups of the problems at ``places``, added to ``visits``."""
-        sampled = self._sample(places, self._sampling_seed(step, number))
+        """Groups of the problems at ``places``, added to ``visits``; each rank makes its share of the shards."""
+        shards = cut(places, self._shard_prompts, self._sampling_seed(step, number))
+        groups = [group for shard in deal(partial(self._shard, step), shards) for group in shard]
+        visits += groups
+        return groups
+
+    def _shard(self, step: int, shard: tuple[Sequence[int], int]) -> list[Group]:
+        """Groups of the problems at its places, sampled from its seed."""
+        places, seed = shard
+        sampled = self._sample(places, seed)
         asked = [self._problems[place] for place, group in zip(places, sampled, strict=True) for _ in group]
         rewards = self._reward(asked, [one for group in sampled for one in group], self._first_step + step)
         _require_finite(asked, rewards, self._first_step + step + 1)
         scored = iter(rewards)
-        groups = [
+        return [
             Group(problem=place, completions=group, scored=[next(scored) for _ in group])
             for place, group in zip(places, sampled, strict=True)
         ]
-        visits += groups
-        return groups
 
     def _sampling_seed(self, step: int, number: int) -> int:
         rollbacks = count_dumps(self._work)  # after one other completions, or the run would end the same way

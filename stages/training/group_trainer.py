@@ -7,17 +7,22 @@ the stock trainer (``tests/stages/training/test_grpo.py``).
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from statistics import fmean
 from typing import Any
 
 import torch
+from accelerate.utils import synchronize_rng_states
 from peft import PeftModel
+from torch.utils.data import Sampler
 from trl import GRPOTrainer
+from trl.trainer.utils import RepeatSampler
 
 from stages.training.dynamic_sampling import Group
-from stages.training.group_log import OURS
+from stages.training.group_log import OURS, advantages
 from stages.training.lora_reference import POLICY, REFERENCE
 from stages.training.micro_batches import length_sorted, logprobs_by_length
+from stages.training.ranks import everyone
 from stages.training.rollout_state import RolloutState
 from stages.training.sampler_mismatch import correction, mismatch_metrics
 
@@ -83,32 +88,55 @@ class GroupTrainer(GRPOTrainer):
         self._gaps: list[torch.Tensor] = []
         self.add_callback(RolloutState(self))
 
+    def _get_train_sampler(self, dataset: Any = None) -> Sampler:
+        """TRL's, with each rollout's problems once a rank: all ranks see the same rows, see ``training_step``."""
+        ranks = self.accelerator.num_processes
+        return RepeatSampler(
+            self.train_dataset if dataset is None else dataset,
+            mini_repeat_count=self.num_generations,
+            batch_size=self.args.generation_batch_size // self.num_generations // ranks,
+            repeat_count=self.num_iterations * self.args.steps_per_generation * ranks,
+            shuffle=self.shuffle_dataset,
+            seed=self.args.seed,
+        )
+
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         """TRL's batch; groups with equal rewards have no advantage, where TRL's fp32 leaves them rounding."""
         self.asked = [row["problem"] for row in inputs[:: self.num_generations]]
         self._old_is_next = self._old_is_sampled  # TRL's first pass over the new completions
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
+        if (
+            self.scale_rewards == "batch" and self.accelerator.num_processes > 1
+        ):  # TRL's deviation counts a row once a rank
+            totals = [one.total for group in self.groups for one in group.scored]
+            batch["advantages"] = batch["advantages"].new_tensor(advantages(totals, self.num_generations, "batch"))
         signal = torch.tensor([group.has_signal for group in self.groups], device=batch["advantages"].device)
         batch["advantages"] *= signal.repeat_interleave(self.num_generations)
+        synchronize_rng_states(["torch"])  # TRL shuffles the rows next, by a generator that it seeds by the rank
         return batch
 
     def training_step(
         self, model: torch.nn.Module, inputs: dict[str, Any], num_items_in_batch: torch.Tensor | None = None
     ) -> torch.Tensor:
-        """Forward and backward of one optimizer step; the loss it returns is what TRL's own step would."""
+        """Forward and backward of one optimizer step; the loss it returns is what TRL's own step would.
+
+        Every rank has all rows and trains its share of each micro-batch: so a step is the same whatever their number.
+        """
         model.train()
         batch = self._prepare_inputs(inputs)
         self._step += 1
         num_rows = len(batch["advantages"])
         total = torch.zeros((), device=self.accelerator.device)
         rows, tokens = self._rows_with_signal(batch), []
-        for _, micro in length_sorted(batch, rows, self._micro_batch_size):
+        micro_batches = list(length_sorted(batch, rows, self._micro_batch_size))
+        for number, (shared, _, micro) in enumerate(micro_batches, start=1):
             micro["num_items_in_batch"] = batch["num_items_in_batch"]
-            with self.compute_loss_context_manager():
+            is_last = number == len(micro_batches)
+            with nullcontext() if is_last else self.accelerator.no_sync(model), self.compute_loss_context_manager():
                 loss = self._compute_loss(model, micro) * self._share(micro, batch, num_rows)
-            self.accelerator.backward(loss)
+                self.accelerator.backward(loss)
             total += loss.detach()
-            tokens.append(int(micro["completion_mask"].sum()))
+            tokens.append(int(batch["completion_mask"][shared].sum()))
         self._log_step(tokens, len(rows) / num_rows)
         return total
 
@@ -172,7 +200,7 @@ class GroupTrainer(GRPOTrainer):
         for name in TOKEN_MEANS:
             if name in metrics and any(tokens):
                 metrics[name][-len(tokens) :] = [fmean(metrics[name][-len(tokens) :], weights=tokens)]
-        found = mismatch_metrics(torch.cat(self._gaps), self._cap) if self._gaps else {}
+        found = mismatch_metrics(torch.cat(everyone([torch.cat(self._gaps).cpu()])), self._cap) if self._gaps else {}
         self._gaps = []
         for name, value in ({"group/trained": trained} | found).items():
             metrics[OURS + name].append(value)
@@ -197,16 +225,23 @@ class GroupTrainer(GRPOTrainer):
         return kept if len(kept) else rows[:1]
 
     def _share(self, micro: dict[str, Any], batch: dict[str, Any], num_rows: int) -> float:
-        """What a micro-batch's loss counts in the whole: TRL averages over rows, or over tokens, or not at all."""
+        """What a micro-batch's loss counts in the whole: TRL averages over rows, or over tokens, or not at all.
+
+        Times the number of ranks, because their gradients are averaged.
+        """
+        ranks = self.accelerator.num_processes
         if self.loss_type in ("dapo", "cispo"):
-            return 1.0
+            return 1.0 * ranks
         if self.loss_type == "bnpo":
-            return float(micro["completion_mask"].sum() / batch["completion_mask"].sum().clamp(min=1))
-        return len(micro["advantages"]) / num_rows
+            return float(micro["completion_mask"].sum() / batch["completion_mask"].sum().clamp(min=1)) * ranks
+        return len(micro["advantages"]) / num_rows * ranks
 
 
 def describe_step(trainer: GroupTrainer, problem_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of the optimizer step that ``trainer`` is in; ``problem_ids`` are those of its prompts, in order."""
+    """This rank's share of the rows of the optimizer step that ``trainer`` is in.
+
+    ``problem_ids`` are those of its prompts, in order.
+    """
     tokenizer = trainer.processing_class
     prompts = [
         tuple(ids) for ids in tokenizer(list(trainer.train_dataset["prompt"]), add_special_tokens=False).input_ids
@@ -214,7 +249,8 @@ def describe_step(trainer: GroupTrainer, problem_ids: Sequence[str]) -> list[dic
     found = dict(zip(prompts, problem_ids, strict=True))
     batch = trainer._buffered_inputs[(trainer._step - 1) % trainer.args.steps_per_generation]
     rows = []
-    for row, advantage in enumerate(batch["advantages"].tolist()):
+    state = trainer.accelerator.state
+    for row, advantage in list(enumerate(batch["advantages"].tolist()))[state.process_index :: state.num_processes]:
         prompt, completion = (batch[f"{part}_ids"][row][batch[f"{part}_mask"][row].bool()] for part in PARTS)
         rows.append(
             {

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
+from stages.data.shards import cut
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.rewards.grade import Reason
 from stages.rollouts.sampler import Completion, Sampler, SamplingSettings, with_opened_thought
@@ -65,13 +66,14 @@ def train_grpo(
         TrainingDivergedError: a step is no longer a number, and that after ``max_rollbacks`` rollbacks.
     """
     _check(settings, len(problems), stage)
-    from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
+    from stages.models.checkpoints import load_policy, load_tokenizer
     from stages.rollouts.generate import make_sampler
     from stages.training.divergence import count_dumps
     from stages.training.group_log import GroupLog, name_group_metrics, steps_with_groups
     from stages.training.group_source import GroupSource
     from stages.training.group_trainer import describe_step, rollout
-    from stages.training.lora import merge_lora, quantization_config
+    from stages.training.lora import quantization_config
+    from stages.training.trained_model import save_trained
     from stages.training.training_run import train_to_end
     from stages.training.trl_arguments import trl_arguments
 
@@ -118,7 +120,7 @@ def train_grpo(
         first_step=first_step,
         max_rollbacks=settings.max_rollbacks,
     )
-    save_checkpoint(merge_lora(trainer.model), tokenizer, out)
+    save_trained(trainer, tokenizer, out)
     log.publish(out / "groups.jsonl")
     return metrics
 
@@ -168,10 +170,10 @@ def _prompt_rows(prompts: Sequence[str]) -> Any:
 
 
 def _sample(
-    sampler: Sampler, tokenizer: Any, prompts: list[str], group_size: int, settings: SamplingSettings, seed: int
+    sampler: Sampler, tokenizer: Any, prompts: Sequence[str], group_size: int, settings: SamplingSettings, seed: int
 ) -> list[list[Completion]]:
     """A group a prompt (as the model sees it); the seed is the caller's, so that a resumed run samples the same."""
-    ids = tokenizer(prompts, add_special_tokens=False).input_ids
+    ids = tokenizer(list(prompts), add_special_tokens=False).input_ids
     return with_opened_thought(prompts, sampler.sample(ids, group_size=group_size, settings=settings, seed=seed))
 
 
@@ -181,6 +183,10 @@ def _greedy(
     tokenizer: Any,
     problems: Sequence[Problem],
 ) -> list[Completion]:
-    """The most likely completion of each problem."""
+    """The most likely completion of each problem; each rank finds its share of the shards."""
+    from stages.training.ranks import deal
+
     prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
-    return [group[0] for group in sample(prompts, 1, settings.model_copy(update={"temperature": 0.0}), 0)]
+    greedy = settings.model_copy(update={"temperature": 0.0})
+    shards = deal(lambda shard: sample(shard[0], 1, greedy, 0), cut(prompts, settings.shard_prompts, 0))
+    return [group[0] for shard in shards for group in shard]

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
+from accelerate import PartialState
+from accelerate.utils import reduce
 
 ROWS = (
     "prompt_ids",
@@ -27,11 +29,20 @@ LogprobsOf = Callable[[torch.Tensor, torch.Tensor, int], torch.Tensor]
 
 def length_sorted(
     batch: dict[str, Any], rows: torch.Tensor, size: int
-) -> Iterator[tuple[torch.Tensor, dict[str, Any]]]:
-    """``rows`` of ``batch`` in micro-batches of at most ``size``, by length, padding cut off; each with its rows."""
+) -> Iterator[tuple[torch.Tensor, torch.Tensor, dict[str, Any]]]:
+    """``rows`` of ``batch`` in micro-batches of at most ``size``, by length, padding cut off.
+
+    Gives the rows of all ranks, those of this one, and its micro-batch. Ranks have as many micro-batches of as many
+    rows, for they wait for each other in each; where rows do not come out even, others follow whose completion is
+    masked, so that they count nothing.
+    """
+    state = PartialState()
     prompt_lengths, lengths = batch["prompt_mask"].sum(1), batch["completion_mask"].sum(1)
     order = rows[torch.argsort((prompt_lengths + lengths)[rows], stable=True)]
-    for chosen in order.split(size):
+    for shared in order.split(size * state.num_processes):
+        own = shared[state.process_index :: state.num_processes]
+        each = -(-len(shared) // state.num_processes)
+        chosen = torch.cat((own, shared[: each - len(own)]))
         # One position is left where all are masked (truncated rows): "the last 0" of a tensor is all of it.
         prompt, completion = int(prompt_lengths[chosen].max()), max(1, int(lengths[chosen].max()))
         micro = {name: batch[name][chosen] for name in ROWS if name in batch}
@@ -40,7 +51,8 @@ def length_sorted(
                 micro[name] = micro[name][:, -prompt:]
             elif name != "advantages":
                 micro[name] = micro[name][:, :completion]
-        yield chosen, micro
+        micro["completion_mask"][len(own) :] = 0
+        yield shared, own, micro
 
 
 def logprobs_by_length(
@@ -53,8 +65,8 @@ def logprobs_by_length(
         for part, cut in (("prompt", slice(-completion_width)), ("completion", slice(-completion_width, None)))
     }
     found = torch.zeros(len(ids), completion_width, device=ids.device)
-    for rows, micro in length_sorted(batch, torch.arange(len(ids), device=ids.device), size):
+    for _, own, micro in length_sorted(batch, torch.arange(len(ids), device=ids.device), size):
         width = micro["completion_ids"].shape[1]
         both = [torch.cat((micro[f"prompt_{kind}"], micro[f"completion_{kind}"]), 1) for kind in ("ids", "mask")]
-        found[rows, :width] = logprobs_of(both[0], both[1], width).to(found.dtype)
-    return found
+        found[own, :width] = logprobs_of(both[0], both[1], width)[: len(own)].to(found.dtype)
+    return reduce(found, "sum")  # zero in the rows of other ranks

@@ -14,9 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from stages.data.chat_format import END, render_prompt
 from stages.data.problems import Problem
-from stages.models.checkpoints import save_checkpoint
 from stages.run import StageRun
-from stages.training.supervised import name_metrics
+from stages.training.supervised import micro_batches, name_metrics
 
 if TYPE_CHECKING:
     import torch
@@ -145,6 +144,7 @@ def pretrain(
     from transformers import Trainer
 
     from stages.training.divergence import decoded_rows
+    from stages.training.trained_model import save_trained
     from stages.training.training_run import train_to_end
 
     if tokenizer is None:
@@ -160,7 +160,7 @@ def pretrain(
         trainer, stage, rename=partial(name_metrics, area="pretraining"), describe=partial(decoded_rows, tokenizer)
     )
     loss = heldout_loss(model, packed_blocks(tokenizer, heldout, 64, settings.block_tokens))
-    save_checkpoint(model, tokenizer, out)
+    save_trained(trainer, tokenizer, out)
     return {"heldout/loss": loss, "train/tokens": float(steps * settings.batch_size * settings.block_tokens)}
 
 
@@ -169,10 +169,11 @@ def _train_tokenizer(
 ) -> "tuple[PreTrainedTokenizerBase, Documents]":
     """A tokenizer trained on the first documents, and all documents from the start."""
     from stages.models.tokenizer import train_tokenizer
+    from stages.training.ranks import once
 
     first = list(itertools.islice(documents, settings.tokenizer_documents))
     texts = (problem.prompt + completion for problem, completion in first)
-    tokenizer = train_tokenizer(texts, settings.vocab_size, settings.context_tokens)
+    tokenizer = once(lambda: train_tokenizer(texts, settings.vocab_size, settings.context_tokens))
     return tokenizer, itertools.chain(first, documents)
 
 
@@ -183,7 +184,7 @@ def _arguments(settings: PretrainingSettings, steps: int, stage: StageRun) -> "T
     return TrainingArguments(
         output_dir=str(stage.work),
         max_steps=steps,
-        per_device_train_batch_size=settings.batch_size,
+        per_device_train_batch_size=micro_batches(settings.batch_size, 1),
         learning_rate=settings.learning_rate,
         warmup_steps=settings.warmup_steps,
         lr_scheduler_type="linear",

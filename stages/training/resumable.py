@@ -8,9 +8,12 @@ import json
 import os
 import shutil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from stages.training.ranks import everyone, once
 
 LOSS = "loss_since_log.json"
 SEAL = "whole.json"
@@ -22,7 +25,7 @@ class SealCheckpoints(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Seal the checkpoint that was just written."""
-        seal(checkpoint_folder(args, state))
+        once(lambda: seal(checkpoint_folder(args, state)))
 
 
 class KeepLossSinceLog(TrainerCallback):
@@ -34,8 +37,9 @@ class KeepLossSinceLog(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Add them to the checkpoint that was just written."""
-        kept = {"sum": self._trainer._tr_loss.item(), "last_logged": self._trainer._globalstep_last_logged}
-        (checkpoint_folder(args, state) / LOSS).write_text(json.dumps(kept), encoding="utf-8")
+        mean = fmean(everyone([self._trainer._tr_loss.item()]))  # so that any number of ranks can take it up
+        kept = json.dumps({"sum": mean, "last_logged": self._trainer._globalstep_last_logged})
+        once(lambda: (checkpoint_folder(args, state) / LOSS).write_text(kept, encoding="utf-8"))
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -84,6 +88,15 @@ def is_whole(checkpoint: Path) -> bool:
 def _checkpoints(folder: Path) -> list[Path]:
     """Checkpoints in ``folder``, whole or not, newest first; none, an empty list."""
     return sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+
+
+def share_random_state(checkpoint: Path, ranks: int) -> None:
+    """Give ``ranks`` ranks a random state in ``checkpoint``; one that another number of them saved has the first's."""
+    names = [f"rng_state_{rank}.pth" for rank in range(ranks)] if ranks > 1 else ["rng_state.pth"]
+    saved = next(path for name in ("rng_state.pth", "rng_state_0.pth") if (path := checkpoint / name).is_file())
+    for name in names:
+        if not (checkpoint / name).is_file():
+            shutil.copyfile(saved, checkpoint / name)
 
 
 def last_whole_checkpoint(folder: Path) -> Path | None:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.data.preferences import Preference, SafetyLabel
-from stages.models.checkpoints import load_tokenizer, save_checkpoint, stored_dtype
+from stages.models.checkpoints import load_tokenizer, stored_dtype
 from stages.models.encoding import encode_whole
 from stages.models.reward_scorer import load_scorer, pad_batch
-from stages.training.lora import merge_lora, quantization_config, wrap_with_lora
+from stages.training.lora import quantization_config, wrap_with_lora
 from stages.training.supervised import (
     SupervisedSettings,
     example_counts,
@@ -49,6 +49,7 @@ def train_pairwise(
         ValueError: no pair fits into ``max_tokens``.
     """
     from stages.training.divergence import decoded_rows
+    from stages.training.trained_model import save_trained
     from stages.training.training_run import train_to_end
 
     tokenizer, scorer = _start(settings, init, stage)
@@ -58,7 +59,7 @@ def train_pairwise(
     metrics = train_to_end(
         trainer, stage, rename=partial(name_metrics, area="helpful"), describe=partial(decoded_rows, tokenizer)
     )
-    save_checkpoint(merge_lora(trainer.model), tokenizer, out, stored_dtype(init))
+    save_trained(trainer, tokenizer, out, stored_dtype(init))
     return {**metrics, **example_counts("helpful", trainer, num_kept=len(rows), num_all=len(encoded))}
 
 
@@ -80,6 +81,7 @@ def train_pointwise(
         ValueError: no response fits into ``max_tokens``.
     """
     from stages.training.divergence import decoded_rows
+    from stages.training.trained_model import save_trained
     from stages.training.training_run import train_to_end
 
     tokenizer, scorer = _start(settings, init, stage)
@@ -93,7 +95,7 @@ def train_pointwise(
         describe=partial(decoded_rows, tokenizer),
         first_step=first_step,
     )
-    save_checkpoint(merge_lora(trainer.model), tokenizer, out, stored_dtype(init))
+    save_trained(trainer, tokenizer, out, stored_dtype(init))
     return {**metrics, **example_counts("safety", trainer, num_kept=len(rows), num_all=len(encoded))}
 
 

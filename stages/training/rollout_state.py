@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import BatchSamplerShard
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import GRPOTrainer
 
@@ -28,6 +29,8 @@ class RolloutState(TrainerCallback):
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """Add the state to the checkpoint that was just written."""
         trainer = self._trainer
+        if not state.is_world_process_zero:  # all ranks hold the same
+            return
         left = trainer._step % args.steps_per_generation
         found = {
             "step": trainer._step,
@@ -54,5 +57,8 @@ class RolloutState(TrainerCallback):
         if found["reference"] is not None:
             trainer.ref_model.load_state_dict(found["reference"])
         loader = kwargs["train_dataloader"]
+        batches = loader.batch_sampler
+        if isinstance(batches, BatchSamplerShard):
+            batches = batches.batch_sampler
         for _ in range(state.global_step // len(loader)):  # each epoch's order comes from a generator
-            next(iter(loader.batch_sampler.sampler))
+            next(iter(batches.sampler))

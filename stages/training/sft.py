@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.data.traces import Trace
-from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint, stored_dtype
+from stages.models.checkpoints import load_policy, load_tokenizer, stored_dtype
 from stages.models.encoding import encode_example
-from stages.training.lora import merge_lora, quantization_config, wrap_with_lora
+from stages.training.lora import quantization_config, wrap_with_lora
 from stages.training.supervised import (
     SupervisedSettings,
     example_counts,
@@ -67,6 +67,7 @@ def train_sft(
     from transformers import set_seed
 
     from stages.training.divergence import decoded_rows
+    from stages.training.trained_model import save_trained
     from stages.training.training_run import train_to_end
 
     set_seed(stage.seed)  # adapters start at random
@@ -86,7 +87,7 @@ def train_sft(
     metrics = train_to_end(
         trainer, stage, rename=partial(name_metrics, area="train"), describe=partial(decoded_rows, tokenizer)
     )
-    save_checkpoint(merge_lora(trainer.model), tokenizer, out, stored_dtype(init))
+    save_trained(trainer, tokenizer, out, stored_dtype(init))
     return {**metrics, **example_counts("train", trainer, num_kept=len(rows), num_all=len(encoded))}
 
 

@@ -166,7 +166,7 @@ def trainer_arguments(settings: SupervisedSettings, *, num_examples: int, seed: 
         "num_train_epochs": 1,
         "train_sampling_strategy": "sequential",
         "per_device_train_batch_size": settings.micro_batch_size,
-        "gradient_accumulation_steps": settings.batch_size // settings.micro_batch_size,
+        "gradient_accumulation_steps": micro_batches(settings.batch_size, settings.micro_batch_size),
         "learning_rate": settings.learning_rate,
         "lr_scheduler_type": "cosine_with_min_lr",
         "lr_scheduler_kwargs": {"min_lr_rate": settings.min_learning_rate_ratio},
@@ -190,6 +190,23 @@ def trainer_arguments(settings: SupervisedSettings, *, num_examples: int, seed: 
         "report_to": [],
         "disable_tqdm": True,
     }
+
+
+def micro_batches(batch_size: int, micro_batch_size: int) -> int:
+    """How many of them each rank computes in a step.
+
+    Raises:
+        ValueError: the ranks cannot share a batch evenly.
+    """
+    from stages.training.ranks import num_ranks
+
+    each, left = divmod(batch_size, micro_batch_size * num_ranks())
+    if left:
+        raise ValueError(
+            f"batch_size {batch_size} is no multiple of micro_batch_size {micro_batch_size} x {num_ranks()} processes "
+            "(engines.launch); lower micro_batch_size, or change one of the others"
+        )
+    return each
 
 
 def name_metrics(logs: Mapping[str, Any], area: str) -> dict[str, float]:

@@ -30,12 +30,14 @@ from stages.training.divergence import (
     require_finite,
 )
 from stages.training.lora import keep_exact
+from stages.training.ranks import any_rank, everyone, once
 from stages.training.resumable import (
     KeepLossSinceLog,
     SealCheckpoints,
     checkpoint_folder,
     last_whole_checkpoint,
     remove_torn_checkpoints,
+    share_random_state,
 )
 
 if TYPE_CHECKING:
@@ -91,7 +93,7 @@ class SaveAtStart(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Save a run that starts."""
-        if state.global_step == 0 and not checkpoint_folder(args, state).exists():
+        if state.global_step == 0 and not once(checkpoint_folder(args, state).exists):
             self._trainer._save_checkpoint(self._trainer.model, trial=None)
             self._trainer.callback_handler.on_save(args, state, control)
 
@@ -101,11 +103,12 @@ class SaveAndStop(TrainerCallback):
 
     def __init__(self) -> None:
         """Not asked yet."""
-        self.asked = False
+        self.asked = self.stops = False
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """Save and stop if asked; weights and optimizer agree only between steps."""
-        if self.asked:
+        """Save and stop if this rank or another was asked; weights and optimizer agree only between steps."""
+        self.stops = any_rank(self.asked)
+        if self.stops:
             control.should_save = control.should_training_stop = True
 
 
@@ -126,7 +129,7 @@ def saving_on_sigterm(callback: SaveAndStop) -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, previous)
-    if callback.asked:
+    if callback.asked or callback.stops:
         raise SystemExit(SIGTERM_EXIT_CODE)
 
 
@@ -160,11 +163,11 @@ def train_to_end(
     trainer.add_callback(SealCheckpoints())  # the last that adds to a checkpoint
     if max_rollbacks:
         trainer.add_callback(SaveAtStart(trainer))
-    remove_torn_checkpoints(folder)
+    once(lambda: remove_torn_checkpoints(folder))
     with saving_on_sigterm(save_and_stop):
         while True:
             try:
-                _train_from(last_whole_checkpoint(folder), trainer, stage)
+                _train_from(once(lambda: last_whole_checkpoint(folder)), trainer, stage)
                 break
             except TrainingDivergedError as error:
                 _go_back(error, guard, trainer, stage, describe, first_step, max_rollbacks)
@@ -176,6 +179,7 @@ def _train_from(checkpoint: Path | None, trainer: Trainer, stage: "StageRun") ->
         trainer.train()
         return
     stage.note(f"resuming from {checkpoint.name}")
+    once(lambda: share_random_state(checkpoint, trainer.accelerator.num_processes))
     state = TrainerState.load_from_json(str(checkpoint / "trainer_state.json"))
     if state.global_step < state.max_steps:
         trainer.train(resume_from_checkpoint=str(checkpoint))
@@ -199,9 +203,10 @@ def _go_back(
         TrainingDivergedError: this has happened ``max_rollbacks`` times before.
     """
     folder, step = Path(trainer.args.output_dir or ""), first_step + trainer.state.global_step + 1
-    checkpoint, before, rows = last_whole_checkpoint(folder), count_dumps(folder), describe(guard.batches)
+    checkpoint, before = once(lambda: (last_whole_checkpoint(folder), count_dumps(folder)))
+    rows = everyone(describe(guard.batches))
     where = f"the last good checkpoint, {checkpoint}" if checkpoint else "the start"
-    dump = dump_batch(rows, folder, step)
+    dump = once(lambda: dump_batch(rows, folder, step))
     told = f"step {step}: {error}; the step is not taken. Its batch, {name_rows(rows)}, is in {dump}"
     if before >= max_rollbacks:
         raise TrainingDivergedError(

@@ -96,9 +96,9 @@ class ToyRepository:
         output = process.communicate(timeout=120)[0]
         return process.returncode, output
 
-    def kill_at(self, text: str, number: signal.Signals) -> tuple[int, str]:
+    def kill_at(self, text: str, number: signal.Signals, stage: str = "stage1_toy") -> tuple[int, str]:
         """Start the stage and send it ``number`` once ``text`` appears in its output."""
-        process = self.start()
+        process = self.start(stage=stage)
         assert process.stdout is not None
         seen = ""
         while text not in seen:
@@ -125,7 +125,7 @@ def toy(tmp_path: Path) -> ToyRepository:
     """A toy repository without git or DVC, tracking off."""
     stages = tmp_path / "stages"
     shutil.copytree(ROOT / "stages" / "contract", stages / "contract", ignore=shutil.ignore_patterns("__pycache__"))
-    for module in ("config.py", "digest.py", "mlflow_store.py", "run.py", "tracking.py"):
+    for module in ("config.py", "digest.py", "engines.py", "mlflow_store.py", "run.py", "tracking.py"):
         shutil.copy(ROOT / "stages" / module, stages / module)
     (stages / "stage1_toy.py").write_text(TOY_STAGE)
     (tmp_path / "dvc.yaml").write_text(DVC)

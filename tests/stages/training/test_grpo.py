@@ -39,8 +39,8 @@ def test_micro_batches_hold_every_chosen_row_once_without_needless_padding():
     batch = batch_of(range(50), generator)
     # Lengths prompt + completion: 10, 7, 13, 6, 6, 9. Without row 2, two at a time, short ones first.
     parts = list(length_sorted(batch, torch.tensor([0, 1, 3, 4, 5]), 2))
-    assert [rows.tolist() for rows, _ in parts] == [[3, 4], [1, 5], [0]]
-    micros = [micro for _, micro in parts]
+    assert [own.tolist() for _, own, _ in parts] == [[3, 4], [1, 5], [0]]
+    micros = [micro for _, _, micro in parts]
     assert [micro["advantages"].tolist() for micro in micros] == [[2.0, -1.0], [-0.5, -1.5], [1.0]]
     assert [micro["completion_ids"].shape[1] for micro in micros] == [4, 6, 7]
     assert [micro["prompt_ids"].shape[1] for micro in micros] == [5, 5, 3]
