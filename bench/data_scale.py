@@ -125,7 +125,9 @@ def filter_traces(rows: int, base: Path, folder: Path) -> dict[str, float]:
     """``rows`` completions through grading and the filter of rejection sampling, onto the disk."""
     filters = TraceFilter(per_problem=2, min_language=0.95, max_tokens=1_000, max_repeats=2, min_traces=1)
     tally = Tally()
-    write_traces(sift(sampled(rows // SAMPLES), filters, tally), folder / "traces.jsonl")
+    stage = StageRun(name="rejection", item=None, seed=17, work=folder / "work")
+    traces = sift(stage, sampled(rows // SAMPLES), filters, tally, shard_problems=None)
+    write_traces(traces, folder / "traces.jsonl")
     return tally.counts(filters)
 
 

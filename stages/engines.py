@@ -1,6 +1,6 @@
 """Block ``engines`` of params.yaml: on what the work runs.
 
-In: the block, or none. Out: the processes a stage trains in. No result hangs
+In: the block, or none. Out: the processes a stage trains in, the Ray cluster it samples and grades on. No result hangs
 on it beyond rounding, so it is no part of a run's fingerprint: what one engine left half done another goes on with.
 """
 
@@ -37,11 +37,25 @@ class Launch(BaseModel):
     gradients and the optimizer (zero2)."""
 
 
+class RayCluster(BaseModel):
+    """Workers that sample and grade shards."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str = Field(pattern="^(local|ray://.+)$")
+    """``local`` starts Ray on this machine; ``ray://HOST:10001`` is a cluster."""
+    workers: int = Field(gt=0)
+    gpus: float = Field(default=0, ge=0)
+    """Of each worker."""
+
+
 class Engines(StageConfig):
     """Everything runs in the stage's own process, unless it says otherwise."""
 
     launch: dict[TrainingStage, Launch] = Field(default_factory=dict)
     """Of the stages that are to train in several processes."""
+    ray: RayCluster | None = None
+    """Null: shards are sampled and graded one after another in the stage's process."""
 
     @model_validator(mode="after")
     def _rl_samples_from_whole_weights(self) -> Self:

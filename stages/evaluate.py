@@ -36,11 +36,11 @@ from stages.evaluation.statistics import BootstrapSettings
 from stages.evaluation.summary import summarize
 from stages.evaluation.words import words_of
 from stages.models.reward_scorer import RewardModel
-from stages.rewards.grading import grade_all
 from stages.rewards.sandbox.check import check_sandbox
 from stages.rewards.sandbox.programs import WALL_SECONDS
+from stages.rewards.sharded_grading import grade_in_shards
 from stages.rollouts.generate import generate_groups
-from stages.rollouts.sampler import Completion, SamplingSettings
+from stages.rollouts.sampler import SamplingSettings
 from stages.run import StageRun, run_as_stage
 
 
@@ -86,7 +86,7 @@ def run(config: Config, stage: StageRun, *, checkpoint: Path, problems: Path, ou
     records = []
     if asked:
         stage.note(f"{len(asked)} problems, {config.k} completions each")
-        records = _grade(config, _ask(checkpoint, asked, config.k, config.sampling, stage.seed))
+        records = _answers(config, stage, "held-out", checkpoint, asked, config.k, config.sampling)
     scores = _scores(config, records, stage.seed)
     write_records(records, out / COMPLETIONS_FILE)
     if public:
@@ -126,8 +126,17 @@ def _ask_benchmarks(
                 f"{loaded.name}: {len(loaded.bad)} rows cannot be graded here and are not asked; "
                 f"the first is {first.where}: {first.reason[:200]}"
             )
-        pairs = _ask(checkpoint, loaded.problems, loaded.k, loaded.sampling, stage.seed)
-        asked = [replace(one, benchmark=loaded.name) for one in _grade(config, pairs, loaded.program_seconds)]
+        answers = _answers(
+            config,
+            stage,
+            str(loaded.name),
+            checkpoint,
+            loaded.problems,
+            loaded.k,
+            loaded.sampling,
+            loaded.program_seconds,
+        )
+        asked = [replace(one, benchmark=loaded.name) for one in answers]
         responses = [final_response(one.text) for one in asked]
         rewards = None if judge is None else judge.score([one.prompt for one in asked], responses)
         scores[str(loaded.name)] = summarize_benchmark(
@@ -142,24 +151,22 @@ def _ask_benchmarks(
     return records, scores
 
 
-def _ask(
-    checkpoint: Path, asked: Sequence[Problem], k: int, sampling: SamplingSettings, seed: int
-) -> list[tuple[Problem, Completion]]:
-    """Every completion with its problem, in the order of the problems."""
-    groups = generate_groups(checkpoint, asked, sampling, group_size=k, seed=seed)
-    return [(problem, one) for problem, group in zip(asked, groups, strict=True) for one in group]
-
-
-def _grade(
-    config: Config, pairs: Sequence[tuple[Problem, Completion]], program_seconds: float = WALL_SECONDS
+def _answers(
+    config: Config,
+    stage: StageRun,
+    name: str,
+    checkpoint: Path,
+    asked: Sequence[Problem],
+    k: int,
+    sampling: SamplingSettings,
+    program_seconds: float = WALL_SECONDS,
 ) -> list[ScoredCompletion]:
-    """The completions graded and measured, in order."""
-    problems, texts = [problem for problem, _ in pairs], [completion.text for _, completion in pairs]
-    grades = grade_all(problems, texts, program_seconds=program_seconds)
-    return [
-        score_completion(problem, completion, grade, config.behaviour)
-        for (problem, completion), grade in zip(pairs, grades, strict=True)
-    ]
+    """``k`` completions of each problem, in order, graded and measured; ``name`` is that of the benchmark."""
+    groups = generate_groups(stage, name, checkpoint, asked, sampling, group_size=k)
+    texts = [[one.text for one in group] for group in groups]
+    grades = grade_in_shards(stage, name, asked, texts, size=sampling.shard_prompts, program_seconds=program_seconds)
+    pairs = [(problem, one) for problem, group in zip(asked, groups, strict=True) for one in group]
+    return [score_completion(*pair, grade, config.behaviour) for pair, grade in zip(pairs, grades, strict=True)]
 
 
 def _scores(config: Config, records: Sequence[ScoredCompletion], seed: int) -> dict[str, Any]:

@@ -13,8 +13,9 @@ import logging
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from stages import tracking
@@ -26,7 +27,9 @@ from stages.contract.metrics import Curves, curves_as_csv, cut_back, finite_numb
 from stages.contract.plan import MissingInputError, Plan, RunFunction, make_plan, now_ms
 from stages.contract.progress import Progress
 from stages.contract.publish import fresh_folder, partial_folder, publish_folder, write_json, write_text
+from stages.contract.ray_workers import RayUnavailableError, on_ray
 from stages.contract.record import RunRecord, Status
+from stages.contract.shards import Prepare, Result, Shard, keep_shards, one_after_another
 from stages.digest import dvc_md5
 from stages.engines import Engines
 
@@ -86,6 +89,18 @@ class StageRun:
         if names and is_first():
             cut_back(self.work / CURVES_FILE, step + 1, names)
 
+    def do_shards(
+        self, name: str, prepare: Prepare[Shard, Result], shards: Sequence[Shard], *, on_gpus: bool = False
+    ) -> list[Result]:
+        """The result of each shard, in order; none is done twice, also after a kill.
+
+        They are done here or, with ``engines.ray``, by its workers, which have GPUs only ``on_gpus``. ``name`` tells
+        the shards from others of this stage.
+        """
+        ray = self.engines.ray
+        do_all = partial(on_ray, ray, ray.gpus if on_gpus else 0) if ray else one_after_another
+        return keep_shards(self.work / "shards" / name, prepare, shards, do_all, self.note)
+
     def note(self, text: str) -> None:
         """Print one progress line."""
         logger.info(text)
@@ -129,7 +144,7 @@ def run_as_stage(
                 _execute(plan, run, headline)
                 return
         run_ranks(launch, f"stages.{stage}", sys.argv[1:])
-    except (ParamsError, ArgumentsError, MissingInputError, process.StageBusyError) as error:
+    except (ParamsError, ArgumentsError, MissingInputError, process.StageBusyError, RayUnavailableError) as error:
         raise SystemExit("\n".join(f"[{stage}] {line}" for line in str(error).splitlines())) from error
 
 

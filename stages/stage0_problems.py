@@ -98,7 +98,7 @@ def run(config: Config, stage: StageRun, *, base: Path, out: Path) -> dict[str, 
         hard = iter_problems(stage.work / "clean.jsonl")
     else:
         stage.note(f"pass rate of the base model on {num_clean} problems, {config.difficulty.samples} samples each")
-        hard = not_too_easy(config.difficulty, base, stage.work / "clean.jsonl", stage.seed)
+        hard = not_too_easy(config.difficulty, base, stage.work / "clean.jsonl", stage)
     num_train = write_problems(hard, out / "train.jsonl")
     if not num_train:
         raise ParamsError(

@@ -13,11 +13,6 @@ from stages.engines import Launch
 CONFIGURATIONS = Path(__file__).parents[2] / "launch"
 
 
-def num_ranks() -> int:
-    """Processes that train together with this one, itself included."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
 def is_first() -> bool:
     """Whether this process is the one that writes: the first rank, or the only one."""
     return os.environ.get("RANK", "0") == "0"
@@ -50,7 +45,7 @@ def run_ranks(launch: Launch, module: str, command_line: Sequence[str]) -> None:
 
 def meet() -> None:
     """Wait until all ranks are here; alone, nothing."""
-    if num_ranks() > 1:
+    if is_rank():
         import torch
         from accelerate import PartialState
 

@@ -107,6 +107,7 @@ def no_telemetry() -> None:
     """Keep the libraries from reporting usage; call it before they are imported. A variable already set is left."""
     for name in ("HF_HUB_DISABLE_TELEMETRY", "DO_NOT_TRACK"):
         os.environ.setdefault(name, "true")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
 def seed_everything(seed: int, libraries: frozenset[str]) -> None:

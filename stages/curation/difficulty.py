@@ -11,9 +11,10 @@ from statistics import fmean
 from pydantic import BaseModel, ConfigDict, Field
 
 from stages.data.problems import Problem, in_portions, iter_problems
-from stages.rewards.grading import grade_all
+from stages.rewards.sharded_grading import grade_in_shards
 from stages.rollouts.generate import PORTION, generate_portions
 from stages.rollouts.sampler import SamplingSettings
+from stages.run import StageRun
 
 
 class Difficulty(BaseModel):
@@ -28,12 +29,13 @@ class Difficulty(BaseModel):
     sampling: SamplingSettings
 
 
-def not_too_easy(settings: Difficulty, base: Path, problems: Path, seed: int) -> Iterator[Problem]:
+def not_too_easy(settings: Difficulty, base: Path, problems: Path, stage: StageRun) -> Iterator[Problem]:
     """The problems of the file ``problems`` of which ``base`` gets less than ``drop_from`` right, in order."""
-    portions = in_portions(iter_problems(problems), PORTION)
-    for portion, groups in generate_portions(base, portions, settings.sampling, group_size=settings.samples, seed=seed):
-        repeated = [problem for problem in portion for _ in range(settings.samples)]
-        grades = iter(grade_all(repeated, [completion.text for group in groups for completion in group]))
+    sampling, portions = settings.sampling, in_portions(iter_problems(problems), PORTION)
+    sampled = generate_portions(stage, "pass-rate", base, portions, sampling, group_size=settings.samples)
+    for number, (portion, groups) in enumerate(sampled):
+        texts = [[completion.text for completion in group] for group in groups]
+        grades = iter(grade_in_shards(stage, f"pass-rate-{number}", portion, texts, size=sampling.shard_prompts))
         for problem in portion:
             if fmean(next(grades).score for _ in range(settings.samples)) < settings.drop_from:
                 yield problem

@@ -10,8 +10,8 @@ from pathlib import Path
 from stages.curation.trace_filters import Tally, TraceFilter, keep_traces
 from stages.data.problems import Problem, in_portions, iter_problems
 from stages.data.traces import Trace
-from stages.rewards.grading import grade_all
 from stages.rewards.sandbox.check import check_sandbox
+from stages.rewards.sharded_grading import grade_in_shards
 from stages.rollouts.generate import PORTION, generate_portions
 from stages.rollouts.sampler import Completion, SamplingSettings
 from stages.run import StageRun
@@ -36,14 +36,20 @@ def sample_traces(
     check_sandbox(stage, islice(iter_problems(problems), num_problems))
     stage.note(f"{num_problems} problems at most, {samples} completions each")
     portions = in_portions(islice(iter_problems(problems), num_problems), PORTION)
-    yield from sift(generate_portions(policy, portions, sampling, group_size=samples, seed=stage.seed), filters, tally)
+    sampled = generate_portions(stage, "traces", policy, portions, sampling, group_size=samples)
+    yield from sift(stage, sampled, filters, tally, shard_problems=sampling.shard_prompts)
 
 
 def sift(
-    portions: Iterable[tuple[Sequence[Problem], Sequence[Sequence[Completion]]]], filters: TraceFilter, tally: Tally
+    stage: StageRun,
+    portions: Iterable[tuple[Sequence[Problem], Sequence[Sequence[Completion]]]],
+    filters: TraceFilter,
+    tally: Tally,
+    *,
+    shard_problems: int | None,
 ) -> Iterator[Trace]:
     """The traces worth keeping of problems and their groups; a portion is in memory at a time."""
-    for problems, groups in portions:
-        repeated = [problem for problem, group in zip(problems, groups, strict=True) for _ in group]
-        grades = grade_all(repeated, [completion.text for group in groups for completion in group])
+    for number, (problems, groups) in enumerate(portions):
+        texts = [[completion.text for completion in group] for group in groups]
+        grades = grade_in_shards(stage, f"traces-{number}", problems, texts, size=shard_problems)
         yield from keep_traces(filters, problems, groups, grades, tally)

@@ -8,6 +8,8 @@ say so; before it, the votes.
 import argparse
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from stages.config import load_params
 from stages.contract import process
@@ -18,6 +20,7 @@ from stages.release.chosen_checkpoint import find_checkpoint
 from stages.rewards.answers.answer_text import find_answer
 from stages.rollouts.generate import generate_groups
 from stages.rollouts.sampler import Completion, SamplingSettings
+from stages.run import StageRun
 
 
 def told(completions: Sequence[Completion]) -> str:
@@ -60,9 +63,10 @@ def main() -> None:
         sampling = SamplingSettings.model_validate(load_params()["evaluate"]["sampling"] | {"sampler": "auto"})
         if options.max_tokens:
             sampling = sampling.model_copy(update={"max_tokens": options.max_tokens})
-        [completions] = generate_groups(
-            checkpoint, [_asked(options.question)], sampling, group_size=options.samples, seed=options.seed
-        )
+        with TemporaryDirectory() as work:
+            stage = StageRun(name="ask", item=None, seed=options.seed, work=Path(work))
+            asked = [_asked(options.question)]
+            [completions] = generate_groups(stage, "question", checkpoint, asked, sampling, group_size=options.samples)
     except ValueError as error:  # the checkpoint, or a question too long for it
         raise SystemExit(str(error)) from error
     print(told(completions))  # noqa: T201 - a command's output

@@ -6,17 +6,24 @@ and rejection sampling all ask here; RL asks the same samplers with the weights 
 
 import importlib.util
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
+from stages.data.shards import cut
 from stages.rollouts.sampler import Completion, Sampler, SamplerName, SamplingSettings, with_opened_thought
 
 PORTION = 2_048
 """Problems whose completions are in memory together, where there is no end of them: with 8 completions of 8,000 tokens
 each, 9 GB."""
+if TYPE_CHECKING:
+    from stages.run import StageRun
+
+Prompts = tuple[Sequence[list[int]], int]
+"""Of one shard: token ids, and the seed."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,42 +87,58 @@ def _type_and_size(source: Any) -> tuple[str, int]:
 
 
 def generate_groups(
-    checkpoint: Path, problems: Sequence[Problem], settings: SamplingSettings, *, group_size: int, seed: int
+    stage: "StageRun",
+    name: str,
+    checkpoint: Path,
+    problems: Sequence[Problem],
+    settings: SamplingSettings,
+    *,
+    group_size: int,
 ) -> list[list[Completion]]:
-    """``group_size`` completions of each problem, in order; the same seed gives the same ones."""
-    portions = generate_portions(checkpoint, [problems], settings, group_size=group_size, seed=seed)
+    """``group_size`` completions of each problem, in order; the stage's seed gives the same ones again.
+
+    ``name`` tells these completions from others of the stage.
+    """
+    portions = generate_portions(stage, name, checkpoint, [problems], settings, group_size=group_size)
     return [group for _, groups in portions for group in groups]
 
 
 def generate_portions(
+    stage: "StageRun",
+    name: str,
     checkpoint: Path,
     portions: Iterable[Sequence[Problem]],
     settings: SamplingSettings,
     *,
     group_size: int,
-    seed: int,
 ) -> Iterator[tuple[Sequence[Problem], list[list[Completion]]]]:
-    """Each portion of problems with its groups, the checkpoint loaded once; portion n is drawn with ``seed`` + n."""
+    """Each portion of problems with its groups; portion n is drawn with the stage's seed + n.
+
+    Prompts of a portion are decoded in order of length, so that little of a batch is padding.
+    """
     from stages.models.checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(checkpoint)
-    sampler = make_sampler(settings, checkpoint, tokenizer)
-    for number, problems in enumerate(portions):
-        yield problems, _generate(sampler, tokenizer, problems, settings, group_size, seed + number)
+    prepare = partial(_shard_sampler, checkpoint, settings, group_size)
+    try:
+        for number, problems in enumerate(portions):
+            prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
+            ids = tokenizer(prompts, add_special_tokens=False).input_ids if prompts else []
+            order = sorted(range(len(ids)), key=lambda place: len(ids[place]))
+            shards = cut([ids[place] for place in order], settings.shard_prompts, stage.seed + number)
+            done = stage.do_shards(f"{name}-{number}-sampled", prepare, shards, on_gpus=True)
+            by_place = dict(zip(order, [group for groups in done for group in groups], strict=True))
+            yield problems, with_opened_thought(prompts, [by_place[place] for place in range(len(problems))])
+    finally:
+        _shard_sampler.cache_clear()
 
 
-def _generate(
-    sampler: Sampler,
-    tokenizer: Any,
-    problems: Sequence[Problem],
-    settings: SamplingSettings,
-    group_size: int,
-    seed: int,
-) -> list[list[Completion]]:
-    """Prompts are decoded in order of length, so that little of a batch is padding."""
-    prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
-    ids = tokenizer(prompts, add_special_tokens=False).input_ids if prompts else []
-    order = sorted(range(len(ids)), key=lambda place: len(ids[place]))
-    groups = sampler.sample([ids[place] for place in order], group_size=group_size, settings=settings, seed=seed)
-    by_place = dict(zip(order, groups, strict=True))
-    return with_opened_thought(prompts, [by_place[place] for place in range(len(problems))])
+@lru_cache(maxsize=1)  # one model for all portions that are sampled in this process
+def _shard_sampler(
+    checkpoint: Path, settings: SamplingSettings, group_size: int
+) -> Callable[[Prompts], list[list[Completion]]]:
+    """What samples a shard."""
+    from stages.models.checkpoints import load_tokenizer
+
+    sampler = make_sampler(settings, checkpoint, load_tokenizer(checkpoint))
+    return lambda shard: sampler.sample(list(shard[0]), group_size=group_size, settings=settings, seed=shard[1])

@@ -105,9 +105,8 @@ class GroupTrainer(GRPOTrainer):
         self.asked = [row["problem"] for row in inputs[:: self.num_generations]]
         self._old_is_next = self._old_is_sampled  # TRL's first pass over the new completions
         batch: dict[str, Any] = super()._generate_and_score_completions(inputs)
-        if (
-            self.scale_rewards == "batch" and self.accelerator.num_processes > 1
-        ):  # TRL's deviation counts a row once a rank
+        if self.scale_rewards == "batch" and self.accelerator.num_processes > 1:
+            # TRL's standard deviation counts each row once a rank.
             totals = [one.total for group in self.groups for one in group.scored]
             batch["advantages"] = batch["advantages"].new_tensor(advantages(totals, self.num_generations, "batch"))
         signal = torch.tensor([group.has_signal for group in self.groups], device=batch["advantages"].device)
@@ -132,8 +131,9 @@ class GroupTrainer(GRPOTrainer):
         for number, (shared, _, micro) in enumerate(micro_batches, start=1):
             micro["num_items_in_batch"] = batch["num_items_in_batch"]
             is_last = number == len(micro_batches)
-            with nullcontext() if is_last else self.accelerator.no_sync(model), self.compute_loss_context_manager():
-                loss = self._compute_loss(model, micro) * self._share(micro, batch, num_rows)
+            with nullcontext() if is_last else self.accelerator.no_sync(model):
+                with self.compute_loss_context_manager():
+                    loss = self._compute_loss(model, micro) * self._share(micro, batch, num_rows)
                 self.accelerator.backward(loss)
             total += loss.detach()
             tokens.append(int(batch["completion_mask"][shared].sum()))

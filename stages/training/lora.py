@@ -92,6 +92,13 @@ def wrap_with_lora(model: "PreTrainedModel", settings: LoraSettings, task: LoraT
     return wrapped
 
 
+def has_lora(model: object) -> bool:
+    """Whether ``model`` has adapters that are not merged."""
+    from peft import PeftModel
+
+    return isinstance(model, PeftModel)
+
+
 def merge_lora(model: "PreTrainedModel | PeftModel") -> "PreTrainedModel":
     """The plain model: adapters added into the weights they change; a model without adapters comes back as it is.
 

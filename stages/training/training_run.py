@@ -29,7 +29,7 @@ from stages.training.divergence import (
     name_rows,
     require_finite,
 )
-from stages.training.lora import keep_exact
+from stages.training.lora import has_lora, keep_exact
 from stages.training.ranks import any_rank, everyone, once
 from stages.training.resumable import (
     KeepLossSinceLog,
@@ -39,6 +39,7 @@ from stages.training.resumable import (
     remove_torn_checkpoints,
     share_random_state,
 )
+from stages.training.trained_model import is_sharded
 
 if TYPE_CHECKING:
     from stages.run import StageRun
@@ -152,8 +153,13 @@ def train_to_end(
     Raises:
         SystemExit: with 143 after SIGTERM, once the trainer has saved.
         TrainingDivergedError: a step is no longer a number, and that once too often.
+        ValueError: adapters are to be trained on weights that no rank holds whole.
     """
     assert trainer.args.output_dir, "whoever makes a trainer gives it a folder"
+    if is_sharded(trainer) and has_lora(trainer.model):
+        raise ValueError(
+            f"{stage.name}: lora needs whole weights on every rank; set its strategy in engines.launch to ddp"
+        )
     keep_exact(trainer.model)
     folder = Path(trainer.args.output_dir)
     save_and_stop, guard = SaveAndStop(), StepGuard(trainer)

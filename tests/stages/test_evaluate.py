@@ -1,6 +1,8 @@
 import json
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -52,7 +54,13 @@ PROBLEMS = [
 
 
 def policy_that_is_right_every_second_time(
-    checkpoint: Path, problems: Sequence[Problem], settings: SamplingSettings, *, group_size: int, seed: int
+    stage: StageRun,
+    name: str,
+    checkpoint: Path,
+    problems: Sequence[Problem],
+    settings: SamplingSettings,
+    *,
+    group_size: int,
 ) -> list[list[Completion]]:
     """A fake policy: it searches and then gives the reference or another answer."""
 
@@ -74,7 +82,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, Path
 
 
 def run(problems: Path, out: Path, **changes: object) -> dict[str, float]:
-    stage = StageRun(name="evaluate@base", item="base", seed=0, work=out.parent / "work")
+    work = Path(tempfile.mkdtemp(dir=out.parent))  # other parameters, another folder
+    stage = StageRun(name="evaluate@base", item="base", seed=0, work=work)
     config = evaluate.Config.model_validate(CONFIG.model_dump() | changes)
     return evaluate.run(config, stage, checkpoint=out.parent, problems=problems, out=out)
 
@@ -88,7 +97,13 @@ def sums(folder: Path) -> dict[str, object]:
 
 
 def policy_that_writes_one_half_in_two_ways(
-    checkpoint: Path, problems: Sequence[Problem], settings: SamplingSettings, *, group_size: int, seed: int
+    stage: StageRun,
+    name: str,
+    checkpoint: Path,
+    problems: Sequence[Problem],
+    settings: SamplingSettings,
+    *,
+    group_size: int,
 ) -> list[list[Completion]]:
     """A fake policy: 4 of 16 right, 12 wrong in three ways of 4; one completion is cut off, one cannot be read."""
 
@@ -148,12 +163,12 @@ def test_public_benchmarks_stand_beside_the_held_out_scores_and_change_none_of_t
     alone = run(*folders)
     held_out = (folders[1] / "completions.jsonl").read_bytes()
 
-    def by_source(checkpoint: Path, problems: Sequence[Problem], *rest: object, **more: object) -> object:
-        is_public = problems[0].source == "math_500"
+    def by_name(stage: StageRun, name: str, *rest: Any, **more: Any) -> list[list[Completion]]:
+        is_public = name == "math_500"
         policy = policy_that_writes_one_half_in_two_ways if is_public else policy_that_is_right_every_second_time
-        return policy(checkpoint, problems, *rest, **more)
+        return policy(stage, name, *rest, **more)
 
-    monkeypatch.setattr(evaluate, "generate_groups", by_source)
+    monkeypatch.setattr(evaluate, "generate_groups", by_name)
     metrics = run(*folders, benchmarks=[sums(folders[0])])
     assert {name: value for name, value in metrics.items() if not name.startswith("math_500/")} == alone
     assert (folders[1] / "completions.jsonl").read_bytes() == held_out

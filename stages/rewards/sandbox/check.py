@@ -29,20 +29,31 @@ def check_sandbox(stage: "StageRun", problems: Iterable[Problem]) -> None:
     Raises:
         SandboxTooWeakError: it is weaker than ``stage.sandbox``, or programs cannot be run here at all.
     """
+    found = require_sandbox(stage.sandbox, problems)
+    if found is not None:
+        stage.facts["sandbox"], told = found
+        stage.note(f"sandbox {told}, asked for {stage.sandbox}")
+
+
+def require_sandbox(asked: SandboxLevel, problems: Iterable[Problem]) -> tuple[SandboxLevel, str] | None:
+    """The isolation programs run under here, and that in words; None if no problem is graded by running programs.
+
+    Raises:
+        SandboxTooWeakError: it is weaker than ``asked``, or programs cannot be run here at all.
+    """
     if not any(problem.grader == "code" for problem in problems):
-        return
+        return None
     try:
         place = sandbox_place()
         level, broken = sandbox_level()
     except SandboxUnavailableError as error:
         raise SandboxTooWeakError(f"problems with grader code cannot be graded here: {error}") from error
     can = f"; a program {', '.join(broken)}" if broken else ""
-    stage.facts["sandbox"] = level
-    stage.note(f"sandbox {level} ({place}), asked for {stage.sandbox}{can}")
-    if _LEVELS.index(level) > _LEVELS.index(stage.sandbox):
+    if _LEVELS.index(level) > _LEVELS.index(asked):
         raise SandboxTooWeakError(
-            f"params.yaml: sandbox: {stage.sandbox} is asked for, {level} was found ({VARIABLE}={place}){can}. "
+            f"params.yaml: sandbox: {asked} is asked for, {level} was found ({VARIABLE}={place}){can}. "
             f"Run on Linux 5.13 or newer with landlock and seccomp, inside bubblewrap ({VARIABLE}=bubblewrap) or on an "
             f"executor ({VARIABLE}=http://HOST:PORT), see docs/sandbox.md; or, if you trust the programs that much, "
             f"write sandbox: {level} into params.yaml"
         )
+    return level, f"{level} ({place}){can}"

@@ -259,12 +259,12 @@ def test_adapters_that_are_no_added_matrix_are_refused(checkpoint):
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_a_checkpoint_is_sampled_as_its_model_in_memory(checkpoint, tokenizer, prompts, samplers, name):
+def test_a_checkpoint_is_sampled_as_its_model_in_memory(checkpoint, tokenizer, prompts, samplers, stage, name):
     problem = Problem(
         id="p", domain="math", grader="math", source="chain", language="en", prompt=PROMPTS[0], answer="3"
     )
     settings = named(name, GREEDY)
-    ((from_folder,),) = generate_groups(checkpoint, [problem], settings, group_size=1, seed=0)
+    ((from_folder,),) = generate_groups(stage, "sums", checkpoint, [problem], settings, group_size=1)
     sampler = make_sampler(settings, load_policy(checkpoint).eval(), tokenizer)
     ((expected,),) = sampler.sample(prompts[:1], group_size=1, settings=settings, seed=0)
     assert from_folder.tokens == expected.tokens
