@@ -42,8 +42,8 @@ class RayCluster(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    address: str = Field(pattern="^(local|ray://.+)$")
-    """``local`` starts Ray on this machine; ``ray://HOST:10001`` is a cluster."""
+    address: str = Field(pattern=r"^(local|(ray://)?[^/]+:\d+)$")
+    """``local`` starts Ray here; ``HOST:6379`` is a cluster this machine is part of, ``ray://HOST:10001`` any."""
     workers: int = Field(gt=0)
     gpus: float = Field(default=0, ge=0)
     """Of each worker."""

@@ -55,8 +55,8 @@ def on_ray(
             raise RayUnavailableError(
                 f"engines.ray: a worker needs 1 CPU and {gpus:g} GPUs; {cluster.address} has {there}"
             )
-        # -1: as often as workers are lost. An error of the shard itself is not tried again.
-        options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": -1}
+        # Workers are replaced as often as they are lost; a shard that lost four is at fault itself.
+        options = {"num_cpus": 1, "num_gpus": gpus, "max_restarts": -1, "max_task_retries": 3}
         count = min(cluster.workers, room, len(shards))
         workers = [ray.remote(**options)(Worker).remote(prepare, os.getcwd()) for _ in range(count)]
         yield from ActorPool(workers).map_unordered(lambda worker, shard: worker.do.remote(*shard), shards.items())
