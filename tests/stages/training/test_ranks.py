@@ -1,4 +1,7 @@
-"""Claims about training in two processes: real ranks over gloo, compared with one process."""
+"""Claims about training in two processes: real ranks over gloo, compared with one process.
+
+A minute: five runs of each kind of training, because a checkpoint has to be taken up in both directions.
+"""
 
 import csv
 import io
@@ -40,6 +43,7 @@ def assert_same_training(one: dict[str, bytes], other: dict[str, bytes], case: C
     assert one.keys() == other.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RANKS)
 def test_two_ranks_train_as_one_process_does_and_each_goes_on_from_the_others_checkpoint(runs: Runs, name: str) -> None:
     """Every logged metric of every step. GRPO is stopped inside a rollout, in its second epoch."""
