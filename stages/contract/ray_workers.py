@@ -77,6 +77,7 @@ def _connect(cluster: RayCluster) -> None:
         ray.init(cluster.address, runtime_env=code, log_to_driver=False, logging_level="ERROR", **here)
     except (ConnectionError, RuntimeError) as error:
         raise RayUnavailableError(
-            f"engines.ray.address: no Ray at {cluster.address} ({str(error).splitlines()[0]}); start its head "
-            "(ray start --head), correct the address, or set engines.ray to null"
+            f"engines.ray.address: no Ray at {cluster.address} ({str(error).splitlines()[0]}); start its "
+            "head (ray start --head), give its token if it asks for one (RAY_AUTH_MODE=token), correct the address, "
+            "or set engines.ray to null"
         ) from error
