@@ -47,7 +47,8 @@ def _stages(configs: Mapping[str, Any], machine: Planning, engines: Mapping[str,
     yield copied("stage0_base_model", base)
     yield from (copied(f"stage0_student_model@{name}", shape) for name, shape in students.items())
     difficulty = configs["stage0_problems"].difficulty
-    yield profile.sampled("stage0_problems.difficulty", counts.training_problems(configs), difficulty.samples)
+    if difficulty is not None:
+        yield profile.sampled("stage0_problems.difficulty", counts.training_problems(configs), difficulty.samples)
     yield profile.reinforced("stage0_r1_zero")
     yield profile.sampled_problems("stage1_cold_start_data")
     yield profile.fine_tuned("stage1_cold_start_sft", counts.cold_start_traces(configs))
