@@ -14,9 +14,7 @@ from stages.digest import dvc_md5
 from stages.evaluation.records import SCORES_FILE
 from stages.release.chosen_checkpoint import EVALUATIONS, label_of
 from stages.reporting.evaluations import PROVENANCE_FILE, read_json
-from stages.reporting.lineage import Artifact, read_lineage
-
-NOT_STATED = "not stated"
+from stages.reporting.lineage import read_lineage
 
 
 def write_card(checkpoint: Path, out: Path) -> None:
@@ -35,7 +33,6 @@ def write_card(checkpoint: Path, out: Path) -> None:
         md5=md5,
         made_of=list(made_of),
         first=first_model(steps),
-        data=[row for one in made_of for row in data_sets(one)],
         **read_scores(EVALUATIONS / label if label else None, md5),
         config=read_json(out / "config.json"),
     )
@@ -49,29 +46,6 @@ def first_model(steps: Iterable[tuple[Mapping[str, Any], str]]) -> Mapping[str, 
     """
     sources = [params.get("base") or params.get("students", {}).get(item, {}).get("base") for params, item in steps]
     return next((source for source in reversed(sources) if source), {})
-
-
-def data_sets(artifact: Artifact) -> list[dict[str, str]]:
-    """The data files of other people among the parameters of ``artifact``: name, md5 where it is here, licence."""
-    return [
-        {
-            "name": _name(entry),
-            "md5": dvc_md5(Path(entry["path"])) if entry.get("path") and Path(entry["path"]).is_file() else NOT_STATED,
-            "licence": entry.get("licence") or NOT_STATED,
-            "used_by": artifact.title,
-        }
-        for entry in _entries(artifact.params.get("files") or ())
-    ]
-
-
-def _entries(files: Any) -> Iterable[Mapping[str, Any]]:
-    """The entries under ``files``, which is a list of them or has a list for each kind of row."""
-    return [entry for part in files.values() for entry in part] if isinstance(files, Mapping) else files
-
-
-def _name(entry: Mapping[str, Any]) -> str:
-    hub = entry.get("hub") or {}
-    return entry.get("name") or entry.get("path") or f"{hub.get('dataset')}@{hub.get('revision')}"
 
 
 def read_scores(evaluation: Path | None, md5: str) -> dict[str, Any]:

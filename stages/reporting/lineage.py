@@ -46,6 +46,8 @@ class Artifact:
     fingerprint: str = ""
     seed: int | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Data from outside, ``<use>.<name>`` -> its licence, rows and place."""
     inputs: Sequence[str] = ()
     """Paths of the artifacts it was made of."""
     files: Sequence[DataFile] = ()
@@ -98,6 +100,7 @@ def _artifact(path: str, md5: str, provenance: Mapping[str, Any] | None) -> Arti
         fingerprint=provenance["fingerprint"],
         seed=provenance["seed"],
         params=provenance["params"],
+        sources={name.removeprefix("data."): fact for name, fact in provenance.items() if name.startswith("data.")},
         inputs=tuple(entry["path"] for entry in provenance["inputs"].values()),
         files=tuple(_count_rows(file) for file in sorted(Path(path).glob("*.jsonl")) if file.name not in NO_DATA),
     )

@@ -11,10 +11,8 @@ from stages.digest import dvc_md5
 def write_lineage(checkpoint: Path) -> None:
     """Write it into the working folder; R1 has the weights of ``checkpoint``."""
     base = {"source": "checkpoint", "checkpoint": "someone/base", "revision": "0123abc"}
-    files = [{"path": "mine.jsonl", "licence": "CC-BY-4.0"}, {"name": "gsm8k"}]
-    Path("mine.jsonl").write_text("{}\n")
     _write("stage0_base_model", checkpoint="base", params={"base": base})
-    _write("stage0_problems", params={"files": files})
+    _write("stage0_problems", facts={"sandbox": "strong", "data.train.gsm8k": "MIT; 7473 rows of openai/gsm8k@e53f048"})
     shutil.copytree(checkpoint, "artifacts/stage4_general_rl")
     inputs = {"policy": ("stage0_base_model", "aa.dir"), "problems": ("stage0_problems", "bb.dir")}
     _write("stage4_general_rl", checkpoint="R1", inputs=inputs)
@@ -33,6 +31,7 @@ def _write(
     checkpoint: str | None = None,
     params: dict[str, Any] | None = None,
     inputs: dict[str, tuple[str, str]] | None = None,
+    facts: dict[str, str] | None = None,
 ) -> None:
     path = Path("artifacts") / (folder or stage)
     path.mkdir(parents=True, exist_ok=True)
@@ -44,5 +43,6 @@ def _write(
         "seed": 17,
         "params": params or {},
         "inputs": {name: {"path": f"artifacts/{place}", "md5": md5} for name, (place, md5) in (inputs or {}).items()},
+        **(facts or {}),
     }
     (path / "provenance.json").write_text(json.dumps(provenance))

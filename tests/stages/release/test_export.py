@@ -53,9 +53,8 @@ def test_the_card_says_base_lineage_data_and_metrics(tiny_checkpoint, tmp_path, 
     assert "\nsomeone/base, revision 0123abc\n" in body
     assert "| math | 75.0 | 70.0–80.5 | 160 | 4 |" in body  # 95 % of 0.75 in [0.7, 0.805]
     assert "bootstrap over problems, 95 %" in body
-    # the md5 of "{}\n", by md5sum
-    assert "| mine.jsonl | `8a80554c91d9fca8acb82f023de02f11` | CC-BY-4.0 | stage0_problems |" in body
-    assert "| gsm8k | `not stated` | not stated | stage0_problems |" in body
+    assert "| train.gsm8k | MIT; 7473 rows of openai/gsm8k@e53f048 | stage0_problems |" in body
+    assert "strong" not in body
     assert "| base | `artifacts/stage0_base_model` | `aa.dir` | `f0` |" in body
     assert json.loads(Path("out/provenance.json").read_text())["checkpoint"] == "R1"
 
