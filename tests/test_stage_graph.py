@@ -86,6 +86,23 @@ def test_an_unknown_block_is_refused(tmp_path):
         check_params(path)
 
 
+@pytest.mark.parametrize(
+    ("launch", "message"),
+    [
+        # a batch of 64, one example at a time in each of 7 processes: 9 in each, and one is left
+        ({"processes": 7}, r"stage3_general_sft.sft.batch_size: 64 is no multiple of .* 1 x 7 processes"),
+        ({"processes": 8, "strategy": "fsdp2"}, r"stage3_general_sft.strategy: fsdp2, and .*lora needs whole"),
+    ],
+)
+def test_processes_that_would_end_a_stage_when_it_comes_to_train_are_refused_before(tmp_path, launch, message):
+    params = load_params(ROOT / "profiles" / "qwen2.5-7b.yaml")
+    params["engines"]["launch"]["stage3_general_sft"] = launch
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    with pytest.raises(ParamsError, match=message):
+        check_params(path)
+
+
 def test_every_evaluated_checkpoint_is_the_artifact_of_a_stage():
     params = load_params(ROOT / "profiles" / "tiny.yaml")
     for folder in params["evaluate"]["checkpoints"].values():

@@ -8,11 +8,14 @@ key. No machine learning library is imported.
 
 import importlib
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from stages.config import PARAMS_FILE, ParamsError, StageConfig, load_params, load_sandbox, load_seed, stage_config
+from stages.contract.blocks import blocks
 from stages.engines import Engines
 from stages.planning.machine import Planning
+from stages.training.supervised import SupervisedSettings
 
 STAGES_FOLDER = Path(__file__).parents[1]
 
@@ -32,19 +35,37 @@ def check_params(path: Path = PARAMS_FILE) -> None:
     load_seed(params, path)
     load_sandbox(params, path)
     names = stage_names()
-    blocks: dict[str, type[StageConfig]] = {"engines": Engines, "planning": Planning}
-    blocks |= {name: importlib.import_module(f"stages.{name}").Config for name in names}
-    allowed = ["seed", "sandbox", *blocks]
+    kinds: dict[str, type[StageConfig]] = {"engines": Engines, "planning": Planning}
+    kinds |= {name: importlib.import_module(f"stages.{name}").Config for name in names}
+    allowed = ["seed", "sandbox", *kinds]
     wrong = [
         f"{path}: {name}: unknown block; allowed: {', '.join(allowed)}" for name in sorted(set(params) - set(allowed))
     ]
-    for name, config in blocks.items():
+    configs = {}
+    for name, config in kinds.items():
         try:
-            stage_config(config, name, params, path)
+            configs[name] = stage_config(config, name, params, path)
         except ParamsError as error:
             wrong.append(str(error))
+    if not wrong:
+        engines = stage_config(Engines, "engines", params, path)
+        wrong = [f"{path}: {fault}" for fault in launch_faults(configs, engines)]
     if wrong:
         raise ParamsError("\n".join(wrong))
+
+
+def launch_faults(setup: Mapping[str, StageConfig], engines: Engines) -> Iterator[str]:
+    """Why stages of ``setup`` would end as soon as the processes that ``engines`` gives them begin to train."""
+    for key, settings in blocks(setup, SupervisedSettings).items():
+        stage = key.partition(".")[0]
+        launch = engines.launch.get(stage)  # type: ignore[call-overload]
+        if launch and settings.batch_size % (settings.micro_batch_size * launch.processes):
+            yield (
+                f"{key}.batch_size: {settings.batch_size} is no multiple of micro_batch_size "
+                f"{settings.micro_batch_size} x {launch.processes} processes (engines.launch.{stage}); change one"
+            )
+        if launch and settings.lora and launch.strategy in ("fsdp2", "zero3"):
+            yield f"engines.launch.{stage}.strategy: {launch.strategy}, and {key}.lora needs whole weights; use ddp"
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.config import ParamsError, load_params, load_sandbox, load_seed
+from stages.contract.blocks import blocks
 from stages.contract.process import die_with_parent, no_telemetry
 from stages.doctor.chat import check_end, check_tags, check_thought
 from stages.doctor.findings import CheckResult, examine
@@ -23,7 +24,7 @@ from stages.doctor.hub import check_data_set
 from stages.doctor.machine import check_gpu, check_memory, check_sandbox_level
 from stages.doctor.numbers import check_batches, check_context
 from stages.doctor.rehearsal import check_rehearsal, rehearsals
-from stages.doctor.setup import StartModel, blocks, hub_data_sets, load_setup, start_models
+from stages.doctor.setup import StartModel, hub_data_sets, load_setup, start_models
 from stages.training.grpo_settings import GRPOSettings
 
 Named = Iterator[tuple[str, Callable[[], str]]]

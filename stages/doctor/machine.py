@@ -11,8 +11,9 @@ from typing import Any, get_args
 import psutil
 
 from stages.config import SandboxLevel
+from stages.contract.blocks import blocks
 from stages.doctor.findings import FindingError, NotCheckedError
-from stages.doctor.setup import StartModel, blocks
+from stages.doctor.setup import StartModel
 from stages.rewards.sandbox.place import VARIABLE, sandbox_place
 from stages.rewards.sandbox.programs import sandbox_level
 from stages.rollouts.sampler import SamplingSettings

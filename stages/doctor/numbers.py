@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stages.contract.blocks import blocks
 from stages.data.problems import read_problems
 from stages.doctor.findings import FindingError, NotCheckedError
-from stages.doctor.setup import ARTIFACTS, StartModel, blocks
+from stages.doctor.setup import ARTIFACTS, StartModel
 from stages.evaluation.catalogue import CATALOGUE
 from stages.evaluation.public_benchmarks import ChosenBenchmark
 from stages.rollouts.sampler import SamplingSettings

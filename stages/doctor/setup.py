@@ -4,14 +4,13 @@ In: ``params.yaml``, checked already. Out: blocks by their key, and a folder for
 """
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
-
-from pydantic import BaseModel
+from typing import Any
 
 from stages.config import PARAMS_FILE, StageConfig, load_params, stage_config
+from stages.contract.blocks import blocks
 from stages.contract.check_params import stage_names
 from stages.data.data_files import DataFile, resolve
 from stages.data.hub import HubSource
@@ -22,7 +21,6 @@ from stages.evaluation.public_benchmarks import ChosenBenchmark
 from stages.models.base_models import BaseSource
 from stages.models.checkpoints import require_checkpoint
 
-Block = TypeVar("Block", bound=BaseModel)
 ARTIFACTS = Path("artifacts")
 
 
@@ -71,23 +69,6 @@ def load_setup(path: Path = PARAMS_FILE) -> dict[str, StageConfig]:
         name: stage_config(importlib.import_module(f"stages.{name}").Config, name, params, path)
         for name in stage_names()
     }
-
-
-def blocks(setup: Mapping[str, Any], kind: type[Block]) -> dict[str, Block]:
-    """Every block of ``kind`` anywhere in ``setup``, by its key in params.yaml."""
-    return dict(_walk(setup, kind, ""))
-
-
-def _walk(value: Any, kind: type[Block], key: str) -> Iterator[tuple[str, Block]]:
-    if isinstance(value, kind):
-        yield key, value
-    if isinstance(value, BaseModel):
-        value = {name: getattr(value, name) for name in type(value).model_fields}
-    elif isinstance(value, tuple):
-        value = dict(enumerate(value))
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _walk(part, kind, f"{key}.{name}" if key else str(name))
 
 
 def start_models(setup: Mapping[str, Any]) -> list[StartModel]:

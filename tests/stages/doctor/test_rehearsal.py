@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
+from stages.contract.blocks import blocks
 from stages.doctor.findings import FindingError, NotCheckedError
 from stages.doctor.rehearsal import check_rehearsal, rehearsals, small
-from stages.doctor.setup import blocks
 from stages.rollouts.native import NativeSampler
 from stages.training import lora_reference
 from stages.training.grpo_settings import GRPOSettings
