@@ -68,6 +68,8 @@ class ModelShape:
     """Sizes of a causal language model."""
 
     name: str
+    family: str
+    """``model_type`` of its configuration."""
     layers: int
     width: int
     mlp_width: int
@@ -167,6 +169,7 @@ def _dense(config: "PretrainedConfig", name: str) -> ModelShape:
     sizes += [(width, mlp, False), (width, mlp, False), (mlp, width, False)]
     return ModelShape(
         name=name,
+        family=config.model_type,
         layers=layers,
         width=width,
         mlp_width=mlp,
@@ -207,6 +210,7 @@ def _deepseek_v3(config: "PretrainedConfig", name: str) -> ModelShape:
     ]
     return ModelShape(
         name=name,
+        family=config.model_type,
         layers=layers,
         width=width,
         mlp_width=expert * (chosen + shared),

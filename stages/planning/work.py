@@ -130,12 +130,14 @@ def grpo(
     memory = state_bytes(shape, how) | {"activations": activation_bytes(shape, how), "reward models": reward_models}
     if settings.kl_weight > 0:
         memory["reference"] = (shape.adapter_weights(how.adapter_rank) or shape.parameters) * FP32
+    prompts = settings.problems_per_step * settings.steps_per_rollout
+    samplers = min(ranks.count, -(-prompts // (settings.sampling.shard_prompts or prompts)))  # others have no shard
     draws = _Draws(
         shape=shape,
         settings=settings.sampling,
         key=f"{key}.sampling",
         group_size=settings.group_size,
-        rows=step_rows * settings.steps_per_rollout // ranks.count,
+        rows=step_rows * settings.steps_per_rollout // samplers,
         prompt_tokens=prompt_tokens,
         machine=machine,
         beside_training=True,
@@ -162,7 +164,7 @@ def grpo(
         trained_tokens=tokens,
         sampled_tokens=sampled,
         flops=flops,
-        seconds=(trained + sampled / draws.tokens_per_second()) / ranks.count,
+        seconds=trained / ranks.count + sampled / draws.tokens_per_second() / samplers,
         artifact_bytes=shape.parameters * FP32,
         work_bytes=_work_bytes(shape, how),
     )
@@ -255,8 +257,13 @@ class _Draws:
         return {"sampler": f"{self.key}.batch_prompts (now {self.settings.batch_prompts}; lower it)"}
 
     def faults(self) -> tuple[str, ...]:
-        """A row longer than the model's context; a share too small for vLLM to start in."""
+        """A sampler that does not know the model; a row longer than its context; a share too small for vLLM."""
         found = []
+        if self.settings.sampler == "native" and self.shape.family != "qwen3":
+            found.append(
+                f"{self.key}.sampler: native needs a qwen3 model, {self.shape.name} is a {self.shape.family}; use vllm "
+                "or transformers"
+            )
         if self._longest > self.shape.context_tokens:
             found.append(
                 f"{self.key}.max_tokens: {self.settings.max_tokens} and a prompt of {self.prompt_tokens} tokens exceed "

@@ -132,6 +132,7 @@ def test_artifacts_stay_and_only_one_work_folder_is_on_disk_at_a_time():
             "stage3_general_sft.sft.gradient_checkpointing (now false)",
         ),
         ({"evaluate.sampling.max_tokens": 40_000}, "evaluate.sampling.max_tokens: 40000 and a prompt of 512"),
+        ({"evaluate.sampling.sampler": "native"}, "evaluate.sampling.sampler: native needs a qwen3 model"),
         ({"planning.disk_gb": 10}, "planning.disk_gb is 10"),
         ({"planning.memory_gb": 4}, "stage0_r1_zero.grpo.sampling.sampler: vLLM has 1.2 GB"),
     ],
@@ -156,6 +157,15 @@ def test_adapters_whose_frozen_weights_do_not_fit_are_to_be_packed(changed):
     packed = {"planning.memory_gb": 80, "stage4_general_rl.grpo.lora": lora}
     machine, plans = plan_profile(changed("qwen2.5-7b", packed))
     assert "stage4_general_rl.grpo.micro_batch_size (lower it)" in faults(machine, plans)[0]  # the next thing to change
+
+
+def test_a_rank_without_a_shard_leaves_its_sampling_to_the_others(changed):
+    def hours(shard_prompts):
+        _, plans = plan_profile(changed("qwen2.5-7b", {"stage0_r1_zero.grpo.sampling.shard_prompts": shard_prompts}))
+        return next(plan.seconds / 3600 for plan in plans if plan.name == "stage0_r1_zero")
+
+    # 128 prompts a rollout: 8 shards of 16 keep 8 ranks busy, one of 128 (or null) the first alone
+    assert hours(16) == hours(8) < hours(32) < hours(128) == hours(None)
 
 
 def test_a_file_without_a_limit_cannot_be_counted(changed):
