@@ -100,6 +100,12 @@ class Runs:
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["trl.trainer.grpo_trainer", "trl.trainer.sft_trainer", "peft"])
 
+    def with_policy(self, policy: Path) -> "Runs":
+        """The same with another policy, in a folder of its own."""
+        folder = self._folder / policy.name
+        folder.mkdir()
+        return Runs(folder, self._inputs | {"policy": policy})
+
     def repository(self, name: str, case: Case) -> Path:
         """A new one, for ``case``."""
         root = self._folder / name

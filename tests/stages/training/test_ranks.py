@@ -4,13 +4,14 @@ A minute: five runs of each kind of training, because a checkpoint has to be tak
 """
 
 import csv
+import importlib.util
 import io
 import signal
 
 import pytest
 from safetensors.torch import load
 
-from tests.stages.training.stage_runs import CASES, Case, Runs, logged, r1_zero
+from tests.stages.training.stage_runs import CASES, LORA, ROOT, Case, Runs, logged, r1_zero
 
 # Four prompts a rollout in shards of one, so that each rank samples two of them. Rounding differs between one sum and
 # two: a learning rate of 1e-2 would make different completions of it within ten steps.
@@ -55,3 +56,21 @@ def test_two_ranks_train_as_one_process_does_and_each_goes_on_from_the_others_ch
         both = runs.finish(root, case, ranks=second)
         assert "resuming from checkpoint-" in (root / "log").read_text()
         assert_same_training(one, both, case)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="vLLM is not installed here: make setup-vllm")
+def test_two_ranks_with_an_engine_each_train_as_one_process_does(runs: Runs) -> None:
+    """LoRA on the shipped base model, whose heads vLLM has on a CPU; of one held-out problem a rank has none."""
+    changes = {"lora": LORA | {"dropout": 0.0}, "held_out": {"problems": 1, "every_steps": 2}}
+    sampling = RANKS["grpo"].block["grpo"]["sampling"] | {"sampler": "vllm"}
+    case = r1_zero(learning_rate=1e-3, sampling=sampling, **changes)
+    runs = runs.with_policy(ROOT / "weights" / "tiny-base")
+    one = runs.finish(runs.repository("one", case), case)
+    root = runs.repository("two", case)
+    runs.kill(root, case, logged(6), delay=0, number=signal.SIGTERM, ranks=2)
+    both = runs.finish(root, case, ranks=2)
+    assert "resuming from checkpoint-" in (root / "log").read_text()
+    assert_same_training(one, both, case)
+    steps = curves(both, case)
+    assert max(step.get("grad_norm", 0) for step in steps) > 1e-3  # it has learned
