@@ -20,6 +20,8 @@ from prefect.runtime import flow_run
 from tasks.artifacts import graph_mermaid, publish, stage_markdown, stage_rows
 from tasks.graph import StageGraph, stale_stages
 from tasks.lineage import FlowRecord, flow_record, tracking_may_be_down
+from tasks.locks import only_flow_run
+from tasks.mend import mend
 from tasks.model_checks import require_healthy_models
 from tasks.preflight import preflight
 from tasks.report import add_runs
@@ -103,11 +105,21 @@ class PipelineRun:
 def pipeline_run(flow: str) -> Iterator[PipelineRun]:
     """A checked, recorded run of ``flow`` in the current directory; call it with a stage's name to run that stage.
 
+    A run that finds another at work here waits for its end.
+
     Raises:
         PreflightError: something is wrong before any work; nothing was written.
     """
     root = Path.cwd()
     log = get_run_logger()
+    with only_flow_run(root, log):
+        yield from _recorded_run(flow, root, log)
+
+
+def _recorded_run(flow: str, root: Path, log: RunLogger) -> Iterator[PipelineRun]:
+    """The one run that ``pipeline_run`` yields."""
+    for mended in mend(root):
+        log.warning("%s", mended)
     graph = preflight(root)
     stale = stale_stages(root)
     log.info("%s: %d stages, %d stale", flow, len(graph.order), len(stale))

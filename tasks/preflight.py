@@ -21,6 +21,7 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 
 from tasks.graph import DvcError, StageGraph, read_graph
+from tasks.mend import mend
 from tasks.processes import child_environment
 from tasks.stage_files import locked_bytes, read_params
 
@@ -161,6 +162,8 @@ def main() -> int:
     """Exit code 0 if a run can start, else 2 and one message."""
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     log = logging.getLogger("preflight")
+    for mended in mend(Path.cwd()):
+        log.warning("%s", mended)
     try:
         graph = preflight(Path.cwd())
     except PreflightError as error:

@@ -6,6 +6,7 @@ cache, and no retry: a failed training run is read by a person, and resumes from
 
 import re
 import sys
+import time
 from collections.abc import Callable
 from logging import Logger, LoggerAdapter
 from pathlib import Path
@@ -29,6 +30,10 @@ UNCHANGED_LINE = re.compile(r"^Stage '.*' didn't change, skipping$")
 CACHED_LINE = re.compile(r"^Stage '.*' is cached - skipping run, checking out outputs$")
 ALARM_LINE = re.compile(r"^\[[^]]+\] ALARM ")
 """A stage's training looks wrong (stages/training/alarms.py)."""
+BUSY_LINE = re.compile(r"^ERROR: .*' is busy, it is being blocked by:$")
+"""Another DVC is making this stage, or what it reads or what reads it."""
+BUSY_SECONDS = 2.0
+"""Between two looks at whether it still is."""
 CHATTER = re.compile(
     r"^(\s*|To track the changes with git, run:|\tgit add .*|To enable auto staging, run:"
     r"|\tdvc config core\.autostage true|Use `dvc push` to send your updates to remote storage\.)$"
@@ -77,11 +82,23 @@ def reproduce(stage: str, why: tuple[str, ...]) -> State[str]:
 
 
 def bring_up_to_date(root: Path, stage: str, log: RunLogger) -> str:
-    """Run ``dvc repro`` for one stage; says what DVC did. Puts the last good output back if it does not finish."""
+    """Run ``dvc repro`` for one stage; says what DVC did. Puts the last good output back if it does not finish.
+
+    Where another DVC is making the stage, it waits for that one: putting an output back would be into its work.
+    """
+    while (outcome := _run_dvc_repro(root, stage, log)) is None:
+        time.sleep(BUSY_SECONDS)
+    return outcome
+
+
+def _run_dvc_repro(root: Path, stage: str, log: RunLogger) -> str | None:
+    """What DVC did for ``stage``; None if another DVC is at work on it."""
     outcome = RAN
+    is_busy = False
 
     def on_line(line: str) -> None:
-        nonlocal outcome
+        nonlocal outcome, is_busy
+        is_busy = is_busy or BUSY_LINE.match(line) is not None
         if UNCHANGED_LINE.match(line):
             outcome = UP_TO_DATE
         elif CACHED_LINE.match(line):
@@ -95,6 +112,9 @@ def bring_up_to_date(root: Path, stage: str, log: RunLogger) -> str:
     command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "--single-item", stage]
     try:
         finished = stream(command, cwd=root, on_line=on_line)
+        if finished.exit_code != 0 and is_busy:
+            log.warning("%s waits: another DVC is at work on it", stage)
+            return None
         if finished.exit_code != 0:
             last = "\n".join(line for line in finished.tail if not CHATTER.match(line))
             advice = remedy(last) or "make doctor says where its whole log is"
