@@ -30,6 +30,7 @@ from stages.contract.publish import fresh_folder, partial_folder, publish_folder
 from stages.contract.ray_workers import RayUnavailableError, on_ray
 from stages.contract.record import RunRecord, Status
 from stages.contract.shards import Prepare, Result, Shard, keep_shards, one_after_another
+from stages.contract.starvation import starvation
 from stages.digest import dvc_md5
 from stages.engines import Engines
 
@@ -125,8 +126,8 @@ def run_as_stage(
     ``headline`` chooses what of the final scalars ``metrics/<run name>.json`` holds; MLflow gets all of them.
 
     Raises:
-        SystemExit: the parameters, arguments or inputs are wrong (a message, status 1), or SIGTERM
-            came (status 143). Any other error is the stage's own and passes through.
+        SystemExit: the parameters, arguments or inputs are wrong or the machine is starved (a message,
+            status 1), or SIGTERM came (status 143). Any other error is the stage's own and passes through.
     """
     process.die_with_parent()
     process.keep_freed_memory()
@@ -139,13 +140,18 @@ def run_as_stage(
         if not is_first():
             _follow(plan, run)
             return
-        with process.only_runner(WORK_FOLDER / plan.record.name):
+        with process.only_runner(WORK_FOLDER / plan.record.name, process.SAVE_SECONDS):
             if launch is None or is_rank():
                 _execute(plan, run, headline)
                 return
         run_ranks(launch, f"stages.{stage}", sys.argv[1:])
     except (ParamsError, ArgumentsError, MissingInputError, process.StageBusyError, RayUnavailableError) as error:
         raise SystemExit("\n".join(f"[{stage}] {line}" for line in str(error).splitlines())) from error
+    except Exception as error:  # the end of the process: a starved machine is said in a line, all else is the stage's
+        said = starvation(error, [Path.cwd(), WORK_FOLDER])
+        if said is None:
+            raise
+        raise SystemExit(f"[{stage}] {said}") from error
 
 
 def _follow(plan: Plan, run: RunFunction) -> None:

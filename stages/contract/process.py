@@ -10,13 +10,17 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 import numpy
 
+SAVE_SECONDS = 15.0
+"""What a stage whose flow or DVC was killed gets to save, while the same stage may already have been started again."""
 SIGTERM_EXIT = 128 + signal.SIGTERM
 _PR_SET_PDEATHSIG = 1
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -81,16 +85,18 @@ def sigterm_held_back() -> Iterator[None]:
 
 
 @contextmanager
-def only_runner(folder: Path) -> Iterator[None]:
+def only_runner(folder: Path, patience_seconds: float = 0.0) -> Iterator[None]:
     """Hold ``folder/lock`` for the length of the block; the kernel frees it when the process ends.
 
     Raises:
-        StageBusyError: another process holds it.
+        StageBusyError: another process holds it, and has not ended in ``patience_seconds``.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience_seconds
     with (folder / "lock").open("a+") as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            while not _locked(lock, give_up=time.monotonic() > deadline):
+                time.sleep(0.1)
         except BlockingIOError as error:
             lock.seek(0)
             raise StageBusyError(
@@ -101,6 +107,17 @@ def only_runner(folder: Path) -> Iterator[None]:
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def _locked(lock: IO[str], *, give_up: bool) -> bool:
+    """Whether the lock on the file ``lock`` is ours now; BlockingIOError instead of False if ``give_up``."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if give_up:
+            raise
+        return False
+    return True
 
 
 def no_telemetry() -> None:
