@@ -37,6 +37,7 @@ from tasks.addresses import (
     prefect_url,
     services_environment,
 )
+from tasks.left_behind import flow_run_processes, mark_crashed, stop_left_behind
 from tasks.processes import stop_tree
 
 FOLDER = Path(".services")
@@ -151,10 +152,30 @@ def running(root: Path, service: str) -> psutil.Process | None:
     known = json.loads(record.read_text())
     try:
         process = psutil.Process(known["pid"])
-        same = abs(process.create_time() - known["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
+        same = abs(seconds_after_boot(process) - known["started"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return None
     return process if same else None
+
+
+def seconds_after_boot(process: psutil.Process) -> float:
+    """When ``process`` was started. Its time of day would be another one after the clock was set."""
+    return process.create_time() - psutil.boot_time()
+
+
+def clear_left_behind(root: Path, service: str) -> None:
+    """Stop what ``service`` left if it was killed outright. A flow run goes on without its worker."""
+    record = root / FOLDER / f"{service}.json"
+    if record.exists() and running(root, service) is None and service != "worker":
+        stop_left_behind(root, json.loads(record.read_text())["pid"])
+
+
+def clear_lost_runs(root: Path) -> None:
+    """End the flow runs that lost their process; not on a server elsewhere, which serves other machines as well."""
+    if elsewhere("R1_PREFECT_URL"):
+        return
+    for lost in mark_crashed(root, f"{prefect_url()}/api", pool(), fetch):
+        log.info("flow run %s had no process any more: Prefect shows it as crashed now", lost)
 
 
 def check_ports(services: list[Service]) -> None:
@@ -194,7 +215,7 @@ def start(root: Path, service: Service) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # it outlives this program, and Ctrl-C in this terminal is not meant for it
         )
-    record = {"pid": child.pid, "started": psutil.Process(child.pid).create_time(), "url": service.url}
+    record = {"pid": child.pid, "started": seconds_after_boot(psutil.Process(child.pid)), "url": service.url}
     (root / FOLDER / f"{service.name}.json").write_text(json.dumps(record))
     deadline = time.monotonic() + HEALTHY_WITHIN_SECONDS
     while not service.is_healthy():
@@ -238,6 +259,8 @@ def up(root: Path) -> None:
     check_databases()
     (root / FOLDER).mkdir(exist_ok=True)
     missing = [service for service in all_services(root) if running(root, service.name) is None]
+    for service in missing:
+        clear_left_behind(root, service.name)
     check_ports(missing)
     started: list[str] = []
     try:
@@ -247,6 +270,7 @@ def up(root: Path) -> None:
                 continue
             if service.name == "worker":
                 make_pool()
+                clear_lost_runs(root)
             started.append(service.name)
             start(root, service)
     except BaseException:
@@ -258,7 +282,11 @@ def up(root: Path) -> None:
 def down(root: Path) -> None:
     """Stop what ``up`` started, the worker first."""
     for service in reversed(all_services(root)):
+        clear_left_behind(root, service.name)
         log.info("%-8s %s", service.name, "stopped" if stop(root, service.name) else "was not running")
+        if service.name == "worker":
+            for flow_run in flow_run_processes(root).values():  # of a worker that was killed
+                stop_tree(flow_run.pid)
 
 
 def status(root: Path) -> None:

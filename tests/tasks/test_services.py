@@ -8,8 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tasks.addresses import ServiceError, database, mlflow_url, port, prefect_url
-from tasks.services import FOLDER, all_services, check_ports, down, fetch, running, up
+from tasks.addresses import ServiceError, database, mlflow_url, pool, port, prefect_url
+from tasks.left_behind import flow_run_processes, mark_crashed
+from tasks.services import FOLDER, all_services, check_ports, down, fetch, running, seconds_after_boot, up
 
 
 def free_port() -> int:
@@ -40,7 +41,9 @@ def test_a_pid_that_now_belongs_to_another_process_is_left_alone(tmp_path: Path)
     (tmp_path / FOLDER).mkdir()
     us = psutil.Process(os.getpid())
     record = tmp_path / FOLDER / "worker.json"
-    record.write_text(json.dumps({"pid": us.pid, "started": us.create_time() - 1000}))  # same number, older process
+    record.write_text(
+        json.dumps({"pid": us.pid, "started": seconds_after_boot(us) - 1000})
+    )  # same number, older process
     assert running(tmp_path, "worker") is None
     down(tmp_path)  # would end this test run if it went by the number alone
     assert not record.exists()
@@ -98,3 +101,46 @@ def test_a_database_that_is_not_there_is_named_at_once_without_its_password(
         up(tmp_path)
     assert "secret" not in str(refused.value)
     assert not (tmp_path / FOLDER).exists()
+
+
+def test_a_clock_that_was_set_makes_no_service_unknown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / FOLDER).mkdir()
+    us = psutil.Process(os.getpid())
+    (tmp_path / FOLDER / "worker.json").write_text(json.dumps({"pid": us.pid, "started": seconds_after_boot(us)}))
+    created, booted = psutil.Process.create_time, psutil.boot_time()  # the kernel gives both by the new clock
+    monkeypatch.setattr(psutil.Process, "create_time", lambda self: created(self) + 3600)
+    monkeypatch.setattr(psutil, "boot_time", lambda: booted + 3600)
+    assert running(tmp_path, "worker") is not None
+
+
+def running_flow_run(api: str) -> str:
+    """Id of a flow run of our pool that Prefect believes to be running."""
+    flow = json.loads(fetch(f"{api}/flows/", {"name": "lost"}) or b"")["id"]
+    deployment = {"name": "one", "flow_id": flow, "work_pool_name": pool()}
+    made = json.loads(fetch(f"{api}/deployments/", deployment) or b"")["id"]
+    started = fetch(f"{api}/deployments/{made}/create_flow_run", {"state": {"type": "RUNNING"}})
+    return str(json.loads(started or b"")["id"])
+
+
+@pytest.mark.slow
+def test_servers_that_were_killed_start_again_and_a_lost_flow_run_frees_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("R1_MLFLOW_PORT", str(free_port()))
+    monkeypatch.setenv("R1_PREFECT_PORT", str(free_port()))
+    up(tmp_path)
+    try:
+        lost = running_flow_run(f"{prefect_url()}/api")
+        services = [running(tmp_path, service.name) for service in all_services(tmp_path)]
+        tree = [p for process in services if process for p in [process, *process.children(recursive=True)]]
+        for process in filter(None, services):
+            process.kill()
+        psutil.wait_procs([process for process in services if process], timeout=30)
+        up(tmp_path)
+        state = json.loads(fetch(f"{prefect_url()}/api/flow_runs/{lost}") or b"")["state"]
+        assert (state["type"], "its process was killed" in state["message"]) == ("CRASHED", True)
+        assert mark_crashed(tmp_path, f"{prefect_url()}/api", pool(), fetch) == []
+        assert flow_run_processes(tmp_path) == {}
+    finally:
+        down(tmp_path)
+    assert not [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
