@@ -32,7 +32,7 @@ ALARM_LINE = re.compile(r"^\[[^]]+\] ALARM ")
 """A stage's training looks wrong (stages/training/alarms.py)."""
 BUSY_LINE = re.compile(r"^ERROR: .*' is busy, it is being blocked by:$")
 """Another DVC is making this stage, or what it reads or what reads it."""
-BUSY_SECONDS = 2.0
+BUSY_SECONDS = 10.0
 """Between two looks at whether it still is."""
 CHATTER = re.compile(
     r"^(\s*|To track the changes with git, run:|\tgit add .*|To enable auto staging, run:"
@@ -86,7 +86,11 @@ def bring_up_to_date(root: Path, stage: str, log: RunLogger) -> str:
 
     Where another DVC is making the stage, it waits for that one: putting an output back would be into its work.
     """
+    said = False
     while (outcome := _run_dvc_repro(root, stage, log)) is None:
+        if not said:
+            log.warning("%s waits: another DVC is at work on it", stage)
+        said = True
         time.sleep(BUSY_SECONDS)
     return outcome
 
@@ -113,7 +117,6 @@ def _run_dvc_repro(root: Path, stage: str, log: RunLogger) -> str | None:
     try:
         finished = stream(command, cwd=root, on_line=on_line)
         if finished.exit_code != 0 and is_busy:
-            log.warning("%s waits: another DVC is at work on it", stage)
             return None
         if finished.exit_code != 0:
             last = "\n".join(line for line in finished.tail if not CHATTER.match(line))
