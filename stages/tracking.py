@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from queue import SimpleQueue
 
-from stages.contract.metrics import read_curves
+from stages.contract.metrics import Curves, read_curves
 from stages.contract.process import StageBusyError, log_to_stdout, only_runner
 from stages.contract.publish import write_json
 from stages.contract.record import RunRecord, Status, load_record
@@ -37,13 +37,14 @@ def open_run(record: RunRecord, curves: Path) -> "Tracker":
         store = connect()
         _sync_all(store)
         run_id = store.open(record)
-        store.send_curves(run_id, read_curves(curves))
+        there = read_curves(curves)
+        store.send_curves(run_id, there)
         if tracking_uri().startswith("http"):
             logger.info("MLflow: %s/%s", tracking_uri().rstrip("/"), store.page(run_id))
     except failures() as error:
         _warn(error)
         return Tracker(curves=curves, store=None, run_id=None, keep=True)
-    return Tracker(curves=curves, store=store, run_id=run_id, keep=True)
+    return Tracker(curves=curves, store=store, run_id=run_id, keep=True, there=there)
 
 
 class Tracker:
@@ -53,8 +54,12 @@ class Tracker:
     does not give up: after the loss of its server it held a finished stage for 36 s (MLflow 3.17).
     """
 
-    def __init__(self, *, curves: Path, store: Store | None, run_id: str | None, keep: bool) -> None:
+    def __init__(
+        self, *, curves: Path, store: Store | None, run_id: str | None, keep: bool, there: Curves | None = None
+    ) -> None:
+        """For a run that has the points ``there`` already: those a killed run had sent."""
         self._curves = curves
+        self._there = there or {}
         self._store = store
         self._run_id = run_id
         self._keep = keep
@@ -67,7 +72,7 @@ class Tracker:
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
         """Have the metrics of one step sent soon."""
-        if self._store is not None:
+        if self._store is not None and step not in self._there:  # a resumed run repeats the steps after its checkpoint
             self._waiting.put((step, dict(metrics)))
 
     def close(self, record: RunRecord) -> None:
