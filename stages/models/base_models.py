@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Literal, Self
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from stages.data.chat_format import R1_ZERO_CHAT_TEMPLATE
-from stages.models.checkpoints import CheckpointError, load_policy, load_tokenizer, require_checkpoint, save_checkpoint
+from stages.models.checkpoints import (
+    CheckpointError,
+    load_policy,
+    load_tokenizer,
+    load_whole,
+    require_checkpoint,
+    save_checkpoint,
+)
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -68,14 +75,10 @@ def _take_over(source: BaseSource, checkpoint: str, out: Path) -> None:
     revision = source.revision or "main"  # which a folder ignores
     try:
         tokenizer = AutoTokenizer.from_pretrained(checkpoint, revision=revision, trust_remote_code=False)
-        prepare_tokenizer(tokenizer, source)
-        model = AutoModelForCausalLM.from_pretrained(
-            checkpoint, revision=revision, use_safetensors=True, trust_remote_code=False, dtype="auto"
-        )
-    except CheckpointError:
-        raise
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint} (revision {revision}) cannot be a base model: {error}") from error
+    prepare_tokenizer(tokenizer, source)
+    model = load_whole(AutoModelForCausalLM, checkpoint, revision=revision, use_safetensors=True, dtype="auto")
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise CheckpointError(f"{checkpoint}: its tokenizer has {len(tokenizer)} tokens, its embeddings {rows} rows")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stages.models.checkpoints import load_tokenizer, require_checkpoint, stored_dtype
+from stages.models.checkpoints import NEW_HEAD, load_tokenizer, load_whole, require_checkpoint, stored_dtype
 from stages.models.encoding import encode_whole
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class RewardModel:
         """Load ``checkpoint`` in the type it is stored in, on the GPU if there is one.
 
         Raises:
-            CheckpointError: it is not a checkpoint with a tokenizer for chat.
+            CheckpointError: it is not a reward model with a tokenizer for chat.
         """
         import torch
 
@@ -88,16 +88,20 @@ def pad_batch(examples: Sequence[Sequence[int]], pad_token_id: int) -> "dict[str
     }
 
 
-def load_scorer(checkpoint: Path, tokenizer: "PreTrainedTokenizerBase", quantization: Any = None) -> "PreTrainedModel":
-    """The model of ``checkpoint`` in fp32 with one score; the head is random if it held a language model.
+def load_scorer(
+    checkpoint: Path, tokenizer: "PreTrainedTokenizerBase", quantization: Any = None, *, new_head: bool = False
+) -> "PreTrainedModel":
+    """The reward model of ``checkpoint`` in fp32; with ``new_head`` a language model will do, and its score is random.
 
-    ``quantization`` as in ``load_policy``.
+    ``quantization`` and errors as in ``load_policy``.
     """
     import torch
     from transformers import AutoModelForSequenceClassification
 
-    return AutoModelForSequenceClassification.from_pretrained(
+    return load_whole(
+        AutoModelForSequenceClassification,
         require_checkpoint(checkpoint),
+        NEW_HEAD if new_head else (),
         dtype=torch.float32,
         quantization_config=quantization,
         num_labels=1,

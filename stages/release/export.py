@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from stages.contract import process
-from stages.models.checkpoints import CheckpointError, load_tokenizer, save_checkpoint, stored_dtype
+from stages.models.checkpoints import CheckpointError, load_tokenizer, load_whole, save_checkpoint, stored_dtype
 from stages.release.chosen_checkpoint import find_checkpoint
 from stages.release.model_card import write_card
 
@@ -30,7 +30,7 @@ def export(checkpoint: Path, out: Path, dtype: DtypeName | None = None) -> None:
     if out.exists() and any(out.iterdir()):
         raise CheckpointError(f"{out} is not empty; choose another folder")
     wanted = stored_dtype(checkpoint) if dtype is None else getattr(torch, dtype)
-    model = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=wanted)
+    model = load_whole(AutoModelForCausalLM, checkpoint, dtype=wanted)
     save_checkpoint(model, load_tokenizer(checkpoint), out)
     if (checkpoint / PROVENANCE_FILE).is_file():
         shutil.copy(checkpoint / PROVENANCE_FILE, out)

@@ -172,5 +172,5 @@ def _start(
 
     set_seed(stage.seed)
     tokenizer = load_tokenizer(init)
-    scorer = load_scorer(init, tokenizer, quantization_config(settings.lora, settings.precision))
+    scorer = load_scorer(init, tokenizer, quantization_config(settings.lora, settings.precision), new_head=True)
     return tokenizer, wrap_with_lora(scorer, settings.lora, "SEQ_CLS") if settings.lora else scorer

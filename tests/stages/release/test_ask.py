@@ -39,7 +39,7 @@ def test_a_name_that_is_no_checkpoint_is_told_what_there_is():
 
 
 def test_a_reward_model_is_not_asked(tiny_checkpoint, tmp_path):
-    load_scorer(tiny_checkpoint, load_tokenizer(tiny_checkpoint)).save_pretrained(tmp_path)
+    load_scorer(tiny_checkpoint, load_tokenizer(tiny_checkpoint), new_head=True).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="holds a Qwen3ForSequenceClassification; a language model"):
         find_checkpoint(str(tmp_path))
 

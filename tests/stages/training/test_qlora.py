@@ -44,7 +44,7 @@ class TestWithBitsandbytes:
         packed = (
             load_policy(tiny_checkpoint, packing)
             if task == "CAUSAL_LM"
-            else load_scorer(tiny_checkpoint, tokenizer, packing)
+            else load_scorer(tiny_checkpoint, tokenizer, packing, new_head=True)
         )
         exact = load_policy(tiny_checkpoint)
         wrapped = wrap_with_lora(packed, settings, task).eval()

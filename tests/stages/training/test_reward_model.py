@@ -59,7 +59,7 @@ def test_a_score_does_not_depend_on_the_batch_where_the_end_token_pads(tiny_chec
     tokenizer = load_tokenizer(tiny_checkpoint)
     tokenizer.pad_token = tokenizer.eos_token
     torch.manual_seed(0)
-    model = load_scorer(tiny_checkpoint, tokenizer).eval()
+    model = load_scorer(tiny_checkpoint, tokenizer, new_head=True).eval()
     examples = [
         encode_whole(tokenizer, pair.prompt, side) for pair in PAIRS[:3] for side in (pair.chosen, pair.rejected)
     ]
@@ -92,7 +92,7 @@ def test_pairwise_loss_is_minus_log_sigmoid_of_the_difference(
     tiny_checkpoint: Path, settings_fields: Fields, tmp_path: Path
 ) -> None:
     tokenizer = load_tokenizer(tiny_checkpoint)
-    scorer = load_scorer(tiny_checkpoint, tokenizer)
+    scorer = load_scorer(tiny_checkpoint, tokenizer, new_head=True)
     row = encode_preference(tokenizer, PAIRS[0])
     trainer = build_pairwise_trainer(
         RewardModelSettings(**settings_fields()), scorer, tokenizer, [row], seed=0, folder=tmp_path
@@ -110,7 +110,7 @@ def test_pairwise_loss_is_minus_log_sigmoid_of_the_difference(
 
 def test_pointwise_loss_is_binary_cross_entropy(tiny_checkpoint: Path, settings_fields: Fields, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(tiny_checkpoint)
-    scorer = load_scorer(tiny_checkpoint, tokenizer)
+    scorer = load_scorer(tiny_checkpoint, tokenizer, new_head=True)
     rows = [encode_safety_label(tokenizer, label) for label in LABELS[:2]]  # one safe, one not
     trainer = build_pointwise_trainer(
         RewardModelSettings(**settings_fields()), scorer, tokenizer, rows, seed=0, folder=tmp_path
@@ -126,7 +126,7 @@ def test_pointwise_loss_is_binary_cross_entropy(tiny_checkpoint: Path, settings_
 def test_a_score_does_not_depend_on_its_neighbours(tiny_checkpoint: Path) -> None:
     """Padding and the order of a batch change nothing; the head of an untrained checkpoint is random but one."""
     tokenizer = load_tokenizer(tiny_checkpoint)
-    scorer = load_scorer(tiny_checkpoint, tokenizer).eval()
+    scorer = load_scorer(tiny_checkpoint, tokenizer, new_head=True).eval()
     examples = [encode_safety_label(tokenizer, label)["input_ids"] for label in LABELS]  # 80: two batches
     together = score_examples(scorer, examples, tokenizer.pad_token_id)
     alone = [score_examples(scorer, [example], tokenizer.pad_token_id)[0] for example in examples]
@@ -157,7 +157,7 @@ def test_long_responses_are_scored_fewer_at_a_time_with_the_same_scores(
     tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tokenizer = load_tokenizer(tiny_checkpoint)
-    scorer = load_scorer(tiny_checkpoint, tokenizer).eval()
+    scorer = load_scorer(tiny_checkpoint, tokenizer, new_head=True).eval()
     examples = [[5] * length for length in (4, 9, 4, 30, 6)]
     together, rows = score_examples(scorer, examples, tokenizer.pad_token_id), []
     monkeypatch.setattr(reward_scorer, "SCORING_TOKENS", 12)
@@ -169,7 +169,7 @@ def test_long_responses_are_scored_fewer_at_a_time_with_the_same_scores(
 
 def test_a_reward_model_in_use_keeps_the_type_it_is_stored_in(tiny_checkpoint: Path, tmp_path: Path) -> None:
     tokenizer = load_tokenizer(tiny_checkpoint)
-    save_checkpoint(load_scorer(tiny_checkpoint, tokenizer), tokenizer, tmp_path, torch.bfloat16)
+    save_checkpoint(load_scorer(tiny_checkpoint, tokenizer, new_head=True), tokenizer, tmp_path, torch.bfloat16)
     model = RewardModel(tmp_path)
     assert model._model.dtype == torch.bfloat16
     assert math.isfinite(model.score(["2 + 2?"], ["4"])[0])
