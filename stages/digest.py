@@ -11,6 +11,8 @@ import json
 import os
 from pathlib import Path
 
+FileVersions = tuple[tuple[str, int, int, int, int], ...]
+
 
 def dvc_md5(path: Path) -> str:
     """DVC's md5 of ``path``: 32 hex digits for a file, and ``.dir`` after them for a directory.
@@ -27,6 +29,21 @@ def dvc_md5(path: Path) -> str:
     listing.sort(key=lambda entry: entry["relpath"])
     # DVC (dvc_data, Tree.as_bytes) hashes exactly this text; another separator would be another hash.
     return hashlib.md5(json.dumps(listing, sort_keys=True).encode("utf-8"), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def file_versions(path: Path) -> FileVersions:
+    """Path, inode, size and both times of each file of ``path``: as long as they are the same, its hash is.
+
+    Unlike the time of the last writing, that of the last change of the inode cannot be set by a program.
+
+    Raises:
+        FileNotFoundError: ``path`` does not exist.
+    """
+    versions = []
+    for file in sorted(_files_in(path)) if path.is_dir() else [path]:
+        stat = file.stat()
+        versions.append((file.as_posix(), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
+    return tuple(versions)
 
 
 def _files_in(folder: Path) -> list[Path]:

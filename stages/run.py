@@ -24,7 +24,15 @@ from stages.contract import process
 from stages.contract.arguments import ArgumentsError
 from stages.contract.launch import is_first, is_rank, meet, run_ranks
 from stages.contract.metrics import Curves, curves_as_csv, cut_back, finite_numbers, read_curves
-from stages.contract.plan import MissingInputError, Plan, RunFunction, make_plan, now_ms
+from stages.contract.plan import (
+    ChangedWhileRunningError,
+    MissingInputError,
+    Plan,
+    RunFunction,
+    make_plan,
+    now_ms,
+    require_unchanged,
+)
 from stages.contract.progress import Progress
 from stages.contract.publish import fresh_folder, partial_folder, publish_folder, write_json, write_text
 from stages.contract.ray_workers import RayUnavailableError, on_ray
@@ -45,6 +53,16 @@ SECONDS_FILE = "seconds"
 
 Headline = Callable[[Mapping[str, float]], Mapping[str, float]]
 """All final scalars of a stage -> those that its metrics file holds."""
+
+REFUSALS = (
+    ParamsError,
+    ArgumentsError,
+    MissingInputError,
+    ChangedWhileRunningError,
+    process.StageBusyError,
+    RayUnavailableError,
+)
+"""Errors that one message explains; any other is the stage's own."""
 
 logger = logging.getLogger(__name__)
 
@@ -119,14 +137,14 @@ def run_as_stage(
     may_miss_inputs: bool = False,
     headline: Headline = dict,
 ) -> None:
-    """Run ``run`` as this process's stage and publish what it made.
+    """Run ``run`` as this process's stage and publish what it made, unless what it depends on changed meanwhile.
 
     ``checkpoint`` is the paper's name of a stage's output model (``{item}`` in it is filled in). With
     ``may_miss_inputs`` the stage also runs on what there is, and says itself what is missing (DVC still wants all).
     ``headline`` chooses what of the final scalars ``metrics/<run name>.json`` holds; MLflow gets all of them.
 
     Raises:
-        SystemExit: the parameters, arguments or inputs are wrong or the machine is starved (a message,
+        SystemExit: the parameters, arguments or inputs are wrong or changed or the machine is starved (a message,
             status 1), or SIGTERM came (status 143). Any other error is the stage's own and passes through.
     """
     process.die_with_parent()
@@ -134,7 +152,8 @@ def run_as_stage(
     process.no_telemetry()
     stage = run.__globals__["__spec__"].name.removeprefix("stages.")
     try:
-        plan = make_plan(stage, config_model, run, checkpoint, sys.argv[1:], may_miss_inputs)
+        planned = partial(make_plan, stage, config_model, run, checkpoint, sys.argv[1:], may_miss_inputs)
+        plan = planned()
         process.log_to_stdout(plan.record.name, quiet=not is_first())
         launch = plan.engines.launch.get(stage)
         if not is_first():
@@ -142,10 +161,10 @@ def run_as_stage(
             return
         with process.only_runner(WORK_FOLDER / plan.record.name, process.SAVE_SECONDS):
             if launch is None or is_rank():
-                _execute(plan, run, headline)
+                _execute(plan, run, headline, planned)
                 return
         run_ranks(launch, f"stages.{stage}", sys.argv[1:])
-    except (ParamsError, ArgumentsError, MissingInputError, process.StageBusyError, RayUnavailableError) as error:
+    except REFUSALS as error:
         raise SystemExit("\n".join(f"[{stage}] {line}" for line in str(error).splitlines())) from error
     except Exception as error:  # the end of the process: a starved machine is said in a line, all else is the stage's
         said = starvation(error, [Path.cwd(), WORK_FOLDER])
@@ -178,17 +197,17 @@ def _stage_run(plan: Plan, progress: Progress) -> StageRun:
     )
 
 
-def _execute(plan: Plan, run: RunFunction, headline: Headline) -> None:
+def _execute(plan: Plan, run: RunFunction, headline: Headline, planned: Callable[..., Plan]) -> None:
     """Do the work in the work folder of its fingerprint."""
     process.stop_on_sigterm()
     process.seed_everything(plan.record.seed, plan.code.libraries)
     work = WORK_FOLDER / plan.record.name / plan.record.fingerprint
     work.mkdir(parents=True, exist_ok=True)
     with process.also_logged_to(work / LOG_FILE):
-        _work(plan, run, headline, work)
+        _work(plan, run, headline, planned, work)
 
 
-def _work(plan: Plan, run: RunFunction, headline: Headline, work: Path) -> None:
+def _work(plan: Plan, run: RunFunction, headline: Headline, planned: Callable[..., Plan], work: Path) -> None:
     """Run the stage and publish what it made; tracking learns how it ended."""
     record = dataclasses.replace(plan.record, execution=_execution(work, plan.record.execution))
     before = work / SECONDS_FILE
@@ -203,6 +222,7 @@ def _work(plan: Plan, run: RunFunction, headline: Headline, work: Path) -> None:
         meet()  # and read no longer when they are moved
         write_json(temporary / PROVENANCE_FILE, record.provenance())
         out_md5 = dvc_md5(temporary)
+        require_unchanged(plan, planned(earlier=plan))
         with process.sigterm_held_back():
             _publish(record, temporary, plan.out, work, headline(metrics))
             record = dataclasses.replace(record, out_md5=out_md5, metrics=metrics)

@@ -15,7 +15,7 @@ from stages.config import SandboxLevel, StageConfig, load_params, load_sandbox, 
 from stages.contract.arguments import read_arguments
 from stages.contract.fingerprint import StageCode, fingerprint, read_code
 from stages.contract.record import InputRecord, RunRecord, git_state
-from stages.digest import dvc_md5
+from stages.digest import FileVersions, dvc_md5, file_versions
 from stages.engines import Engines
 
 RunFunction = Callable[..., Mapping[str, float]]
@@ -24,6 +24,10 @@ RunFunction = Callable[..., Mapping[str, float]]
 
 class MissingInputError(FileNotFoundError):
     """An input of the stage is not on disk."""
+
+
+class ChangedWhileRunningError(RuntimeError):
+    """What a stage depends on is no longer what it started with."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +41,8 @@ class Plan:
     engines: Engines
     """On what the work runs; no part of the record either."""
     inputs: dict[str, Path]
+    versions: dict[str, FileVersions]
+    """Of the inputs that are there, from before they were hashed."""
     out: Path
     code: StageCode
 
@@ -48,8 +54,11 @@ def make_plan(
     checkpoint: str | None,
     command_line: Sequence[str],
     may_miss_inputs: bool = False,
+    earlier: Plan | None = None,
 ) -> Plan:
     """The plan of one run of ``stage``; an input that may be missing, and is, has no record.
+
+    Inputs whose files have not been touched since the plan ``earlier`` are not hashed again.
 
     Raises:
         ParamsError: ``params.yaml`` is wrong.
@@ -63,10 +72,13 @@ def make_plan(
     if not may_miss_inputs:
         _check_inputs(arguments.inputs)
     code = read_code(f"stages.{stage}", Path(run.__globals__["__file__"]).resolve().parents[1])
+    there = {name: path for name, path in arguments.inputs.items() if path.exists()}
+    versions = {name: file_versions(path) for name, path in there.items()}
     inputs = {
-        name: InputRecord(path=path.as_posix(), md5=dvc_md5(path), is_checkpoint=(path / "config.json").is_file())
-        for name, path in arguments.inputs.items()
-        if path.exists()
+        name: earlier.record.inputs[name]
+        if earlier is not None and earlier.versions.get(name) == versions[name]
+        else InputRecord(path=path.as_posix(), md5=dvc_md5(path), is_checkpoint=(path / "config.json").is_file())
+        for name, path in there.items()
     }
     settings = config.model_dump(mode="json")
     commit, dirty = git_state()
@@ -100,9 +112,35 @@ def make_plan(
         sandbox=sandbox,
         engines=engines,
         inputs=arguments.inputs,
+        versions=versions,
         out=arguments.out,
         code=code,
     )
+
+
+def require_unchanged(plan: Plan, now: Plan) -> None:
+    """Pass if a run that starts ``now`` would compute what ``plan`` did.
+
+    DVC looks at parameters, code and inputs when a stage has ended: without this, dvc.lock would say that the output
+    comes from what lies there then.
+
+    Raises:
+        ChangedWhileRunningError: it would not; the message names all that changed.
+    """
+    before, after = plan.record, now.record
+    changed = [
+        f"input --{name.replace('_', '-')} ({plan.inputs[name]})"
+        for name in plan.inputs
+        if before.inputs.get(name) != after.inputs.get(name)
+    ]
+    changed += ["its code"] if plan.code.digest != now.code.digest else []
+    same_numbers = (before.params, before.seed, plan.sandbox) == (after.params, after.seed, now.sandbox)
+    changed += [] if same_numbers else ["its parameters"]
+    if changed:
+        raise ChangedWhileRunningError(
+            f"changed while it ran: {', '.join(changed)}. Nothing is published, for it would pass for what those make "
+            "now. Put them back and run again: it goes on from its last checkpoint. Or run again: it starts anew."
+        )
 
 
 def _check_inputs(inputs: Mapping[str, Path]) -> None:

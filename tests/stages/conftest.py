@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Config(StageConfig):
     steps: int = Field(ge=0)
     step_seconds: float = 0.0
     optimizer: Optimizer
-    final: float | None = None
+    final: str | None = None
     sandbox: str = "strong"
 
 
@@ -51,7 +52,7 @@ def run(config: Config, stage: StageRun, *, policy: Path, problems: Path, out: P
             state.write_text(str(step))
     (out / "config.json").write_text("{}")
     (out / "weights.txt").write_text(policy.joinpath("weights.txt").read_text() + "+")
-    return {"reward": config.steps / 2 if config.final is None else config.final}
+    return {"reward": config.steps / 2 if config.final is None else float(config.final)}
 
 
 if __name__ == "__main__":
@@ -98,6 +99,12 @@ class ToyRepository:
 
     def kill_at(self, text: str, number: signal.Signals, stage: str = "stage1_toy") -> tuple[int, str]:
         """Start the stage and send it ``number`` once ``text`` appears in its output."""
+        return self.meanwhile(text, lambda: None, number, stage)
+
+    def meanwhile(
+        self, text: str, act: Callable[[], object], number: int = 0, stage: str = "stage1_toy"
+    ) -> tuple[int, str]:
+        """Start the stage, ``act`` once ``text`` appears in its output, send it the signal ``number``, wait for it."""
         process = self.start(stage=stage)
         assert process.stdout is not None
         seen = ""
@@ -105,6 +112,7 @@ class ToyRepository:
             line = process.stdout.readline()
             assert line, f"the stage ended before {text!r}: {seen}"
             seen += line
+        act()
         process.send_signal(number)
         return process.wait(60), seen + process.stdout.read()
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stages.digest import dvc_md5
+from tests.secrets_in_the_environment import CANARIES, leaks
 
 if TYPE_CHECKING:
     from tests.stages.conftest import ToyRepository
@@ -156,11 +157,11 @@ def test_a_line_torn_by_a_kill_is_dropped_on_resume(toy: "ToyRepository") -> Non
     assert steps_in(toy.root / "metrics" / "stage1_toy.csv") == [1, 2, 3, 4, 5, 6, 7, 8]
 
 
-@pytest.mark.parametrize("value", [".nan", ".inf"])
+@pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_final_metric_that_is_no_number_is_an_error_and_nothing_is_published(
     toy: "ToyRepository", value: str
 ) -> None:
-    toy.set_params((toy.root / "params.yaml").read_text() + f"  final: {value}\n")
+    toy.set_params((toy.root / "params.yaml").read_text() + f"  final: '{value}'\n")
     status, output = toy.run()
     assert status == 1
     assert "final metrics: metric 'reward' is" in output
@@ -209,6 +210,54 @@ def test_a_second_process_of_the_same_stage_is_refused_unless_the_first_ends_soo
     first.communicate(timeout=30)
     assert status == 1
     assert f"process {first.pid} is already running this stage" in output
+
+
+def edit(path: Path) -> None:
+    path.write_text(path.read_text().replace("learning_rate: 3e-6", "learning_rate: 4e-6") + "\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("artifacts/base/weights.txt", "input --policy (artifacts/base)"),
+        ("data.jsonl", "input --problems (data.jsonl)"),
+        ("stages/stage1_toy.py", "its code"),
+        ("params.yaml", "its parameters"),
+    ],
+)
+def test_what_changes_while_a_stage_runs_is_named_and_nothing_is_published_until_it_is_put_back(
+    toy: "ToyRepository", path: str, said: str
+) -> None:
+    toy.set_params(SLOW_PARAMS)
+    file = toy.root / path
+    before = file.read_bytes()
+    status, output = toy.meanwhile("step 5/8", lambda: edit(file))
+    assert (status, "Traceback" in output) == (1, False), output
+    assert f"[stage1_toy] changed while it ran: {said}. Nothing is published" in output
+    assert not (toy.root / "artifacts" / "toy").exists()
+    assert not (toy.root / "metrics").exists()
+    file.write_bytes(before)
+    status, output = toy.run()
+    assert status == 0, output
+    assert "starting after step 8" in output
+
+
+def test_an_input_written_again_with_the_same_content_has_not_changed(toy: "ToyRepository") -> None:
+    toy.set_params(SLOW_PARAMS)
+    data = toy.root / "data.jsonl"
+    status, output = toy.meanwhile("step 5/8", lambda: data.write_bytes(data.read_bytes()))
+    assert status == 0, output
+
+
+@pytest.mark.parametrize("final", ["1", "nan"])
+def test_no_secret_of_the_environment_is_in_what_a_stage_prints_publishes_or_tells_mlflow(
+    toy: "ToyRepository", final: str
+) -> None:
+    toy.set_params(f"{(toy.root / 'params.yaml').read_text()}  final: '{final}'\n")
+    toy.environment = {**CANARIES, "MLFLOW_TRACKING_URI": f"sqlite:///{toy.root / 'mlflow.db'}"}
+    status, output = toy.run()
+    assert status == (final == "nan"), output
+    assert leaks(output) + leaks(toy.root) == []
 
 
 def test_an_item_of_a_foreach_stage_is_a_run_of_its_own(toy: "ToyRepository") -> None:
