@@ -6,16 +6,21 @@ and it comes before any work has started.
 """
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 PARAMS_FILE = Path("params.yaml")
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
+"""Name of a student or a checkpoint; it becomes part of paths and of the commands in dvc.yaml."""
+ArtifactName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")]
+"""A folder below artifacts/, and none above or beside it."""
 SandboxLevel = Literal["strong", "weak", "unsafe"]
 """How well programs of a policy are locked in, best first."""
 
@@ -33,17 +38,27 @@ class StageConfig(BaseModel):
 Config = TypeVar("Config", bound=StageConfig)
 
 
+class _Loader(yaml.SafeLoader):
+    """Plain data only, and no key twice: YAML itself takes the last one in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        if twice := sorted({key for key in keys if keys.count(key) > 1}):
+            raise yaml.constructor.ConstructorError(None, None, f"written twice: {', '.join(twice)}", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def load_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     """The whole of ``params.yaml`` as plain data.
 
     Raises:
-        ParamsError: no such file, not readable as YAML, or not a mapping at the top.
+        ParamsError: no such file, not readable as YAML, a key written twice, or not a mapping at the top.
     """
     if not path.is_file():
         raise ParamsError(f"{path}: no such file; run from the repository's root, or copy one from profiles/")
     try:
-        params = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        params = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path}: not readable as YAML: {error}") from error
     if not isinstance(params, dict):
         raise ParamsError(f"{path}: found {_shown(params)} at the top; expected one block for each stage")
@@ -81,12 +96,29 @@ def stage_config(model: type[Config], block_name: str, params: Mapping[str, Any]
     Raises:
         ParamsError: one line for every wrong key: its path, the value found and what is allowed.
     """
-    block = params.get(block_name)
+    block = {} if params.get(block_name) is None else params[block_name]
     try:
-        return model.model_validate({} if block is None else block)
+        config = model.model_validate(block)
     except ValidationError as error:
         lines = [_explain(problem, model, block_name) for problem in error.errors(include_url=False)]
         raise ParamsError("\n".join(f"{path}: {line}" for line in lines)) from error
+    if lines := list(_misread(block, config.model_dump(), block_name)):
+        raise ParamsError("\n".join(f"{path}: {line}" for line in lines))
+    return config
+
+
+def _misread(found: Any, read: Any, key: str) -> Iterator[str]:
+    """A line for each value that pydantic takes for something else (true for 1, "yes" for true) or that has no end."""
+    if isinstance(found, dict) and isinstance(read, dict):
+        for name, value in found.items():
+            yield from _misread(value, read.get(name), f"{key}.{name}")
+    elif isinstance(found, list) and isinstance(read, list | tuple):
+        for place, (value, taken) in enumerate(zip(found, read, strict=False)):
+            yield from _misread(value, taken, f"{key}.{place}")
+    elif read is not None and isinstance(found, bool) != isinstance(read, bool):
+        yield f"{key}: found {_shown(found)}; expected {'true or false' if isinstance(read, bool) else 'a number'}"
+    elif isinstance(read, float) and not math.isfinite(read):
+        yield f"{key}: found {_shown(found)}; expected a finite number"
 
 
 def _explain(problem: Mapping[str, Any], model: type[BaseModel], block_name: str) -> str:

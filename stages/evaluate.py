@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from stages.config import StageConfig
+from stages.config import ArtifactName, Label, StageConfig
 from stages.data.chat_format import final_response
 from stages.data.problems import Problem, read_problems
 from stages.evaluation.behaviour import BehaviourSettings, mean_behaviour
@@ -47,7 +47,7 @@ from stages.run import StageRun, run_as_stage
 class Config(StageConfig):
     """Block ``evaluate`` of params.yaml."""
 
-    checkpoints: dict[str, str]
+    checkpoints: dict[Label, ArtifactName]
     """Label -> artifact folder of the checkpoint: what dvc.yaml runs this stage for."""
     k: int = Field(ge=1)
     """Completions a problem. The paper: 64 (AIME, GPQA), 16 (MATH, Codeforces), 8 (LiveCodeBench)."""

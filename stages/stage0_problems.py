@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator, Mapping
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import IO, Literal, Self
+from typing import IO, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -34,13 +34,16 @@ SPLITS: tuple[Split, ...] = ("train", "eval")
 Family = Literal["countdown", "chain", "equation", "functions", "ordering", "competition", "constraints", "harmful"]
 
 
+Count = Annotated[int, Field(ge=0)]
+
+
 class TinyWorld(BaseModel):
     """How many problems the tiny world makes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    train: Mapping[Family, int]
-    eval: Mapping[Family, int]
+    train: Mapping[Family, Count]
+    eval: Mapping[Family, Count]
     chinese: float = Field(ge=0, le=1)
     """Share of prompts in Chinese."""
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from stages.config import StageConfig
+from stages.config import Label, StageConfig
 from stages.data.tiny_world.corpus import CorpusSettings, documents
 from stages.models.base_models import BaseSource, resolve_base
 from stages.models.checkpoints import load_tokenizer
@@ -31,7 +31,7 @@ class StudentModel(BaseModel):
 class Config(StageConfig):
     """Block ``stage0_student_model`` of params.yaml."""
 
-    students: dict[str, StudentModel]
+    students: dict[Label, StudentModel]
     corpus: CorpusSettings
 
 

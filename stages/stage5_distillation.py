@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from stages.config import StageConfig
+from stages.config import Label, StageConfig
 from stages.data.traces import read_traces
 from stages.run import StageRun, run_as_stage
 from stages.training.sft import SFTSettings, train_sft
@@ -27,7 +27,7 @@ class StudentSettings(BaseModel):
 class Config(StageConfig):
     """Block ``stage5_distillation`` of params.yaml."""
 
-    students: dict[str, StudentSettings]
+    students: dict[Label, StudentSettings]
     """One entry a student, named as in ``stage0_student_model``."""
 
 

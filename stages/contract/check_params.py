@@ -25,8 +25,8 @@ def stage_names() -> list[str]:
     return sorted({path.stem for path in STAGES_FOLDER.glob("stage[0-9]_*.py")} | {"evaluate", "judge", "report"})
 
 
-def check_params(path: Path = PARAMS_FILE) -> None:
-    """Pass if every block of ``path`` is valid and none is missing or unknown.
+def check_params(path: Path = PARAMS_FILE) -> dict[str, StageConfig]:
+    """Every block of ``path`` by name; none is missing, unknown or wrong.
 
     Raises:
         ParamsError: one line for every wrong key.
@@ -38,9 +38,7 @@ def check_params(path: Path = PARAMS_FILE) -> None:
     kinds: dict[str, type[StageConfig]] = {"engines": Engines, "planning": Planning}
     kinds |= {name: importlib.import_module(f"stages.{name}").Config for name in names}
     allowed = ["seed", "sandbox", *kinds]
-    wrong = [
-        f"{path}: {name}: unknown block; allowed: {', '.join(allowed)}" for name in sorted(set(params) - set(allowed))
-    ]
+    wrong = [f"{path}: {name}: unknown block; allowed: {', '.join(allowed)}" for name in params if name not in allowed]
     configs = {}
     for name, config in kinds.items():
         try:
@@ -52,6 +50,7 @@ def check_params(path: Path = PARAMS_FILE) -> None:
         wrong = [f"{path}: {fault}" for fault in launch_faults(configs, engines)]
     if wrong:
         raise ParamsError("\n".join(wrong))
+    return configs
 
 
 def launch_faults(setup: Mapping[str, StageConfig], engines: Engines) -> Iterator[str]:

@@ -8,9 +8,9 @@ tiny one has from here: searching, checking, tags and both languages exist, rare
 import random
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from stages.data.chat_format import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 from stages.data.problems import Language, Problem
@@ -30,18 +30,34 @@ FAMILIES: dict[str, ModuleType] = {
 ANNOUNCE = {"en": "answer: ", "zh": "答案："}
 
 
+Share = Annotated[float, Field(ge=0)]
+Tries = dict[Literal["guess", "one_try", "two_tries", "search"], Share]
+Steps = dict[Literal["guess", "steps"], Share]
+
+
+class Efforts(BaseModel):
+    """How hard each reasoning family's writers try."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    countdown: Tries
+    chain: Steps
+    equation: Tries
+    functions: Steps
+    ordering: Steps
+
+
 class CorpusSettings(BaseModel):
     """Shares of the corpus; every weight is relative to its neighbours in the same mapping."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    families: dict[Literal["countdown", "chain", "equation", "functions", "ordering", "constraints", "harmful"], float]
+    families: dict[Literal["countdown", "chain", "equation", "functions", "ordering", "constraints", "harmful"], Share]
     """How often each family occurs."""
-    efforts: dict[str, dict[str, float]]
-    """How hard each reasoning family's writers try."""
-    voices: dict[Literal["same", "other", "mixed"], float]
+    efforts: Efforts
+    voices: dict[Literal["same", "other", "mixed"], Share]
     """In which language thoughts are written, relative to the prompt's."""
-    layouts: dict[Literal["tags", "answer_tag", "announced"], float]
+    layouts: dict[Literal["tags", "answer_tag", "announced"], Share]
     """Both tags; only the answer's; none, the answer announced in words."""
     chinese: float = Field(ge=0, le=1)
     """Share of prompts in Chinese."""
@@ -53,6 +69,13 @@ class CorpusSettings(BaseModel):
     """Share of general responses that fulfil the instruction."""
     refusals: float = Field(ge=0, le=1)
     """Share of harmful requests that are refused."""
+
+    @model_validator(mode="after")
+    def _can_be_drawn(self) -> Self:
+        for name, shares in {**dict(self), **dict(self.efforts)}.items():
+            if isinstance(shares, dict) and not any(shares.values()):
+                raise ValueError(f"no share of {name} is above 0")
+        return self
 
 
 def _pick(rng: random.Random, weights: dict) -> str:
@@ -111,5 +134,5 @@ def _reasoning(
     hard = rng.random() < settings.hard
     puzzle = draw_puzzle(rng, family, hard=hard, held=False)
     say = voice(rng, language, _pick(rng, settings.voices))
-    draft = module.write(puzzle, rng, say, _pick(rng, settings.efforts[family]), settings.slip)
+    draft = module.write(puzzle, rng, say, _pick(rng, getattr(settings.efforts, family)), settings.slip)
     return module.to_problem(puzzle, language, hard=hard), lay_out(draft, layout, language)
