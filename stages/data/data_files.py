@@ -11,7 +11,7 @@ known of them: where they lie, under which licence.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
@@ -22,12 +22,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from stages.data.hub import HubSource, stream_hub_rows
 from stages.data.problems import ProblemFileError
 from stages.data.public_sets import PUBLIC_SETS, RowRange, SetName
-from stages.data.row_files import iter_rows
+from stages.data.row_files import UnreadableRow, iter_rows
 
 if TYPE_CHECKING:
     from stages.run import StageRun
 
-Row = Mapping[str, Any]
+Row = Mapping[str, Any] | UnreadableRow
 Entry = TypeVar("Entry")
 _PEEKED_ROWS = 100
 """Rows in which every column of the layout must turn up; a column missing in one of them makes one bad row."""
@@ -135,7 +135,7 @@ def numbered_rows(source: Source, columns: tuple[str, ...]) -> Iterator[tuple[in
 
 
 def select_rows(
-    rows: Iterator[dict[str, Any]],
+    rows: Iterator[dict[str, Any] | UnreadableRow],
     where: str,
     layout: str,
     columns: tuple[str, ...],
@@ -144,16 +144,46 @@ def select_rows(
 ) -> Iterator[tuple[int, Row]]:
     """``rows`` as ``numbered_rows`` gives them; ``where`` and ``layout`` stand in errors."""
     first = list(islice(rows, _PEEKED_ROWS))
-    found = sorted({rename.get(column, column) for row in first for column in row})
+    readable = [row for row in first if not isinstance(row, UnreadableRow)]
+    if first and not readable:
+        raise ProblemFileError(f"{where}: none of its first rows can be read; row 1: {first[0]}")
+    found = sorted({rename.get(column, column) for row in readable for column in row})
     if missing := [column for column in columns if column not in found]:
         raise ProblemFileError(
             f"{where}: columns {missing} are missing; layout {layout} needs {list(columns)}, found {found}; "
             "give the columns these names, or say under rename which column is which"
         )
     for number, row in enumerate(chain(first, rows), start=1):
+        if isinstance(row, UnreadableRow):
+            yield number, row
+            continue
         renamed = {rename.get(column, column): value for column, value in row.items()}
         if keep is None or _belongs(keep, where, renamed):
             yield number, renamed
+
+
+def as_entries(
+    rows: Iterable[tuple[int, Row]],
+    where: str,
+    columns: tuple[str, ...],
+    convert: Callable[[Mapping[str, Any], int, str], Iterable[Entry]],
+) -> Iterator[Entry | BadRow]:
+    """What ``convert(row, number, place)`` makes of the numbered ``rows``; a row that it cannot take is a bad row."""
+    for number, row in rows:
+        place = f"{where}:{number}"
+        if isinstance(row, UnreadableRow):
+            yield BadRow(place, row.reason)
+        elif lacking := [column for column in columns if row.get(column) is None]:
+            yield BadRow(place, f"columns {lacking} are missing or null")
+        else:
+            try:
+                entries = list(convert(row, number, place))
+            except ProblemFileError as error:
+                yield BadRow(place, str(error).removeprefix(f"{place}: "))
+            except (TypeError, ValueError, KeyError, IndexError, AttributeError, RecursionError) as error:
+                yield BadRow(place, f"a value is of another form than {columns} have ({error!r:.200})")
+            else:
+                yield from entries
 
 
 def on_record(entries: Iterable[Entry], source: Source, use: str, stage: "StageRun") -> Iterator[Entry]:
@@ -166,7 +196,7 @@ def on_record(entries: Iterable[Entry], source: Source, use: str, stage: "StageR
     stage.facts[f"data.{use}.{source.label}"] = f"{source.licence}; {rows[False]} rows of {source.where}"
 
 
-def _belongs(rows: RowRange, where: str, row: Row) -> bool:
+def _belongs(rows: RowRange, where: str, row: Mapping[str, Any]) -> bool:
     """Whether ``row`` is one of ``rows``."""
     if row.get(rows.column) is None:
         raise ProblemFileError(f"{where}: a row has no {rows.column}; the data set is {rows}")

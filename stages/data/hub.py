@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_validator
 
 from stages.config import ParamsError
-from stages.data.row_files import iter_rows
+from stages.data.row_files import UnreadableRow, all_readable, iter_rows
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PATIENCE_SECONDS = 20.0
@@ -61,10 +61,10 @@ def read_hub_rows(source: HubSource) -> list[dict[str, Any]]:
         DataUnavailableError: no commit is pinned, the hub cannot be reached, or it does not give the data set.
         ProblemFileError: a file of it cannot be read.
     """
-    return list(_rows(source, streaming=False))
+    return all_readable(_rows(source, streaming=False), source.dataset)
 
 
-def stream_hub_rows(source: HubSource) -> Iterator[dict[str, Any]]:
+def stream_hub_rows(source: HubSource) -> Iterator[dict[str, Any] | UnreadableRow]:
     """The rows of ``source`` as they come over the network: what is not read is not downloaded (``files`` are, whole).
 
     Raises:
@@ -74,7 +74,7 @@ def stream_hub_rows(source: HubSource) -> Iterator[dict[str, Any]]:
     return _rows(source, streaming=True)
 
 
-def _rows(source: HubSource, *, streaming: bool) -> Iterator[dict[str, Any]]:
+def _rows(source: HubSource, *, streaming: bool) -> Iterator[dict[str, Any] | UnreadableRow]:
     if source.revision is None:
         raise DataUnavailableError(
             f"{source.dataset}: no commit is pinned; take the current one from {source.page}/commits/main and give it "

@@ -10,9 +10,9 @@ from typing import Literal
 
 from pydantic import field_validator
 
-from stages.data.data_files import BadRow, DataFile, Row, Source, numbered_rows, resolve
+from stages.data.data_files import BadRow, DataFile, Row, Source, as_entries, numbered_rows, resolve
 from stages.data.layouts import LAYOUTS, LayoutName
-from stages.data.problems import Problem, ProblemFileError
+from stages.data.problems import Problem
 from stages.data.public_sets import PUBLIC_SETS, SetName
 
 
@@ -68,14 +68,7 @@ def iter_problem_file(file: ProblemFile, source: Source) -> Iterator[Problem | B
 def problems_of_rows(rows: Iterable[tuple[int, Row]], layout: str, where: str) -> Iterator[Problem | BadRow]:
     """What each of the numbered ``rows`` is; ``where`` says in bad rows what they are of."""
     convert, columns = LAYOUTS[layout]
-    for number, row in rows:
-        place = f"{where}:{number}"
-        try:
-            if lacking := [column for column in columns if row.get(column) is None]:
-                raise ProblemFileError(f"{place}: columns {lacking} are missing or null")
-            yield convert(row, number, place)
-        except ProblemFileError as error:
-            yield BadRow(place, str(error).removeprefix(f"{place}: "))
+    return as_entries(rows, where, columns, lambda row, number, place: [convert(row, number, place)])
 
 
 def apart(entries: Iterable[Problem | BadRow]) -> tuple[list[Problem], list[BadRow]]:

@@ -65,8 +65,11 @@ def problem_from_row(row: Mapping[str, Any], where: str) -> Problem:
     for name in ("id", "source", "prompt", "answer"):
         if not isinstance(row[name], str) or (name != "answer" and not row[name].strip()):
             raise ProblemFileError(f"{where}: {name} is {row[name]!r}; a non-empty string is needed")
-    lists = {name: tuple(row.get(name) or ()) for name in ("tests", "constraints")}
-    return Problem(**{**row, **lists})
+    lists = {name: row.get(name) or () for name in ("tests", "constraints")}
+    for name, entries in lists.items():
+        if not isinstance(entries, list | tuple) or not all(isinstance(entry, Mapping) for entry in entries):
+            raise ProblemFileError(f"{where}: {name} is {str(entries)[:60]!r}; a list of objects is needed")
+    return Problem(**{**row, **{name: tuple(entries) for name, entries in lists.items()}})
 
 
 def read_problems(path: Path) -> list[Problem]:

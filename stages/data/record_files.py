@@ -4,10 +4,10 @@ In: an entry of ``stage0_general_data.files`` or ``stage1_cold_start_data.files`
 rows that could not become one, each with its reason.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from stages.data.data_files import BadRow, DataFile, Source, numbered_rows
-from stages.data.problems import ProblemFileError
+from stages.data.data_files import BadRow, DataFile, Source, as_entries, numbered_rows
 from stages.data.public_sets import PUBLIC_SETS
 from stages.data.record_layouts import RECORD_LAYOUTS, Kind, Record, as_prompt
 
@@ -34,20 +34,20 @@ def iter_record_file(file: DataFile, source: Source, kind: Kind) -> Iterator[Rec
     """
     convert, columns = RECORD_LAYOUTS[kind][source.layout]
     left, last = file.limit, ""
-    for number, row in numbered_rows(source, columns):
-        where, name = f"{source.where}:{number}", f"{source.label}_{number}"
-        try:
-            if lacking := [column for column in columns if row.get(column) is None]:
-                raise ProblemFileError(f"{where}: columns {lacking} are missing or null")
-            records = convert(row, name, where)
-        except ProblemFileError as error:
-            yield BadRow(where, str(error).removeprefix(f"{where}: "))
+
+    def records(row: Mapping[str, Any], number: int, place: str) -> list[Record]:
+        name = f"{source.label}_{number}"
+        found = convert(row, name, place)
+        return [as_prompt(record, name) for record in found] if kind == "prompts" else found
+
+    for record in as_entries(numbered_rows(source, columns), source.where, columns, records):
+        if isinstance(record, BadRow):
+            yield record
             continue
-        for record in records:
-            if kind == "prompts" and record.prompt == last:
-                continue
-            last = record.prompt
-            yield as_prompt(record, name) if kind == "prompts" else record
-            left = None if left is None else left - 1
-            if left == 0:
-                return
+        if kind == "prompts" and record.prompt == last:
+            continue
+        last = record.prompt
+        yield record
+        left = None if left is None else left - 1
+        if left == 0:
+            return
