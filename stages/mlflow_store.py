@@ -202,7 +202,7 @@ def connect() -> Store:
     """The project's experiment at ``tracking_uri``, made if it is not there.
 
     Raises:
-        TrackingError: nothing listens there (found within two seconds).
+        TrackingError: nothing listens there (found within two seconds), or its address holds a password.
         mlflow.exceptions.MlflowException: the store refuses.
     """
     uri = tracking_uri()
@@ -227,10 +227,15 @@ def connect() -> Store:
 
 
 def _check_reachable(uri: str) -> None:
-    """Raise TrackingError if ``uri`` is a server that does not listen; a database needs no check."""
+    """Raise TrackingError if ``uri`` is a server that does not listen, or holds a password; a database may."""
     parts = urlsplit(uri)
     if parts.scheme not in ("http", "https"):
         return
+    if parts.password is not None:
+        raise TrackingError(
+            "MLFLOW_TRACKING_URI holds a password, which logs would show; "
+            "give it in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        )
     try:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname or "", port), timeout=CONNECT_SECONDS).close()

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tasks.dvc_cache import check_cache
 from tasks.last_failure import last_failure
 from tasks.model_checks import CheckRow, model_rows
 from tasks.preflight import CHECKS, PreflightError, check_graph
@@ -49,6 +50,7 @@ def all_rows(root: Path) -> list[CheckRow]:
     checks: dict[str, Callable[[Path], str]] = {
         **CHECKS,
         "dvc.yaml": lambda root: f"{len(check_graph(root).order)} stages",
+        "DVC's cache": check_cache,
         "servers": check_servers,
     }
     rows = [_row(name, check, root) for name, check in checks.items()]

@@ -8,6 +8,7 @@ A check says what it found, or raises. ``make doctor`` runs these and those that
 import importlib.metadata
 import json
 import logging
+import os
 import re
 import shutil
 import subprocess
@@ -16,6 +17,7 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from packaging.requirements import Requirement
 from packaging.version import Version
@@ -148,8 +150,21 @@ def check_graph(root: Path) -> StageGraph:
         raise PreflightError(str(error)) from error
 
 
+def check_addresses(root: Path) -> str:
+    """Pass if no server's address holds a password: addresses are shown in logs, links and the report."""
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "R1_MLFLOW_URL", "R1_PREFECT_URL"):
+        place = urlsplit(os.environ.get(name, ""))
+        if place.scheme in ("http", "https") and place.password is not None:
+            raise PreflightError(
+                f"{name} holds a password, which logs and links would show",
+                "Give it in MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or in PREFECT_API_AUTH_STRING",
+            )
+    return "hold no password"
+
+
 CHECKS: dict[str, Callable[[Path], str]] = {
     "git": check_git,
+    "addresses": check_addresses,
     "DVC": check_dvc,
     "versions": check_versions,
     "disk": check_disk,

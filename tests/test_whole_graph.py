@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.secrets_in_the_environment import CANARIES, leaks
+
 ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 CHECKPOINTS = {"base", "R1-Zero", "Dev1", "Dev2", "Dev3", "R1", "student-small", "R1-Distill-small"}
@@ -49,10 +51,12 @@ def run(root: Path, *command: str, **environment: str) -> str:
         "PREFECT_HOME": str(root / ".prefect"),
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        **CANARIES,
         **environment,
     }
     done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, (done.stdout + done.stderr)[-6000:]
+    assert leaks(done.stdout + done.stderr) == []
     return done.stdout + done.stderr
 
 
@@ -98,6 +102,10 @@ def test_the_final_rl_shows_the_groups_of_both_its_phases(by_dvc):
 
 def test_the_flow_leaves_the_same_lock_file_as_plain_dvc(by_dvc, by_flow):
     assert (by_flow / "dvc.lock").read_text() == (by_dvc / "dvc.lock").read_text()
+
+
+def test_no_secret_of_the_environment_is_in_an_artifact_a_log_the_report_or_a_database(by_dvc, by_flow):
+    assert leaks(by_dvc) + leaks(by_flow) == []
 
 
 def test_a_second_flow_finds_every_stage_up_to_date(by_flow):

@@ -21,6 +21,7 @@ from prefect.settings import PREFECT_API_URL
 from tasks import last_failure
 from tasks.pipeline import pipeline_run
 from tasks.stage_files import locked_outputs
+from tests.secrets_in_the_environment import CANARIES, leaks
 from tests.toy_repo import REAL_SHAPE, make_toy_repo, run, set_param
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("prefect_server")]
@@ -83,6 +84,21 @@ def test_plain_dvc_repro_leaves_the_same_lock_as_the_flow(toy: Path, tmp_path: P
     run(by_hand, "dvc", "repro", "-q")
     toy_flow()
     assert (toy / "dvc.lock").read_bytes() == (by_hand / "dvc.lock").read_bytes()
+
+
+def test_no_secret_of_the_environment_is_in_what_a_flow_that_runs_and_one_that_fails_leave(
+    toy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name, canary in CANARIES.items():
+        monkeypatch.setenv(name, canary)
+    assert toy_flow(return_state=True).is_completed()
+    set_param(toy, "train", fail=True)
+    failed = toy_flow(return_state=True)
+    assert failed.is_failed()
+    with get_client(sync_client=True) as prefect:
+        told = [prefect.read_logs(limit=200), prefect.read_artifacts(), prefect.read_flow_runs(), task_runs(failed)]
+    assert all(told), "each kind is there"
+    assert leaks(repr(told)) + leaks("".join(capfd.readouterr())) + leaks(tmp_path) == []
 
 
 def test_task_version_follows_the_parameters_of_its_stage_alone(toy: Path) -> None:

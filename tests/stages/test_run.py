@@ -249,6 +249,13 @@ def test_an_input_written_again_with_the_same_content_has_not_changed(toy: "ToyR
     assert status == 0, output
 
 
+def test_an_address_with_a_password_is_neither_used_nor_shown(toy: "ToyRepository") -> None:
+    toy.environment = {"MLFLOW_TRACKING_URI": "http://me:hunter2@127.0.0.1:9"}
+    status, output = toy.run()
+    assert (status, "hunter2" in output) == (0, False), output
+    assert "MLFLOW_TRACKING_URI holds a password" in output
+
+
 @pytest.mark.parametrize("final", ["1", "nan"])
 def test_no_secret_of_the_environment_is_in_what_a_stage_prints_publishes_or_tells_mlflow(
     toy: "ToyRepository", final: str

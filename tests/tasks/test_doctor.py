@@ -10,9 +10,10 @@ from rich.console import Console
 
 from tasks import doctor, model_checks, preflight
 from tasks.doctor import all_rows, as_table, check_servers
+from tasks.dvc_cache import check_cache
 from tasks.model_checks import MARK, model_rows, require_healthy_models
 from tasks.preflight import PreflightError, check_disk, check_versions, needed_bytes
-from tests.toy_repo import write_yaml
+from tests.toy_repo import run, write_yaml
 
 DOCTOR = """
 import json, pathlib, sys
@@ -46,7 +47,7 @@ def test_a_healthy_repository_has_no_finding(toy: Path, capsys) -> None:
     assert [row.check for row in rows if row.state != "well"] == []
     assert {"git", "disk", "servers", "base: tags"} <= {row.check for row in rows}
     assert doctor.main() == 0
-    assert "no findings in 8 checks" in capsys.readouterr().out
+    assert "no findings in 10 checks" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("free_ports")
@@ -59,6 +60,31 @@ def test_findings_of_both_kinds_are_in_the_table_with_their_remedy(toy: Path) ->
     assert "is no git repository" in text and "git init" in text
     assert "tags are lost" in text and "keep them" in text
     assert doctor.main() == 1
+
+
+def test_an_object_that_was_changed_in_the_cache_is_found_though_dvc_takes_it(toy: Path) -> None:
+    run(toy, "dvc", "repro", "-q", "base")
+    assert check_cache(toy) == "2 objects are whole"  # the output, and the run-cache's metrics
+    objects = (toy / ".dvc" / "cache" / "files" / "md5").glob("??/*")
+    damaged = next(path for path in objects if b"params" in path.read_bytes())
+    damaged.chmod(0o644)
+    damaged.write_bytes(damaged.read_bytes().replace(b"1", b"2"))  # x = 1
+    damaged.chmod(0o444)
+    (toy / "artifacts" / "base").unlink()
+    run(toy, "dvc", "checkout", "base")
+    with pytest.raises(PreflightError, match="1 of 2 objects hold something else than their names say") as raised:
+        check_cache(toy)
+    assert f"rm -f {damaged}" in raised.value.fix
+
+
+@pytest.mark.parametrize("name", ["MLFLOW_TRACKING_URI", "R1_PREFECT_URL"])
+def test_an_address_with_a_password_is_refused_without_being_shown(
+    toy: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "http://me:hunter2@127.0.0.1:9")
+    with pytest.raises(PreflightError, match=f"{name} holds a password") as raised:
+        preflight.preflight(toy)
+    assert "hunter2" not in str(raised.value)
 
 
 def test_wrong_parameters_are_told_alone(toy: Path) -> None:
