@@ -3,15 +3,14 @@
 In: a row of ``livecodebench/code_generation_lite`` or of ``open-r1/codeforces``. Out: a code problem, or an error that
 says why the row cannot be graded.
 
-LiveCodeBench packs its hidden tests as base64 of zlib of a pickled text. A pickle can run any program, so it is opened
-by a reader that knows no type beyond Python's own: anything else in it is an error, and nothing of it is run.
+LiveCodeBench packs its hidden tests as base64 of zlib of a pickled text. A pickle is a program, and loading it can run
+any other: this one is only read, and is an error if it holds more than one text.
 """
 
 import base64
 import binascii
-import io
 import json
-import pickle
+import pickletools
 import zlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,6 +19,9 @@ from stages.data.problems import Problem, ProblemFileError, problem_from_row
 
 _MAX_UNPACKED_BYTES = 1 << 28
 """256 MiB: the largest test set of LiveCodeBench has some tens; a bomb has more."""
+_TEXTS = {"UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"}
+_FRAMING = {"PROTO", "FRAME", "MEMOIZE", "PUT", "BINPUT", "LONG_BINPUT", "STOP"}
+"""What else the pickle of a text consists of, in every protocol."""
 
 
 def livecodebench_problem(row: Mapping[str, Any], number: int, where: str) -> Problem:
@@ -63,7 +65,7 @@ def _cases(packed: Any, where: str) -> list[Mapping[str, Any]]:
     try:
         text = packed if packed.lstrip().startswith("[") else _unpacked(packed)
         cases = json.loads(text)
-    except (AttributeError, TypeError, ValueError, EOFError, zlib.error, pickle.UnpicklingError) as error:
+    except (AttributeError, TypeError, ValueError, EOFError, zlib.error) as error:
         raise ProblemFileError(f"{where}: its tests cannot be read ({error})") from error
     if not isinstance(cases, list) or not all(
         isinstance(case, Mapping) and {"input", "output"} <= set(case) for case in cases
@@ -77,17 +79,15 @@ def _unpacked(packed: str) -> str:
         raw = zlib.decompressobj().decompress(base64.b64decode(packed, validate=True), _MAX_UNPACKED_BYTES)
     except binascii.Error as error:
         raise ValueError(f"neither JSON nor base64: {packed[:40]!r}") from error
-    text = _PlainUnpickler(io.BytesIO(raw)).load()
-    if not isinstance(text, str):
-        raise ValueError(f"a packed {type(text).__name__}; a text is needed")
-    return text
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """Opens pickles of texts, numbers and lists; refuses every name, and with it everything that can run."""
-
-    def find_class(self, module_name: str, global_name: str) -> Any:
-        raise pickle.UnpicklingError(f"the pickle names {module_name}.{global_name}; only plain values are opened")
+    texts = []
+    for opcode, value, _ in pickletools.genops(raw):
+        if opcode.name in _TEXTS:
+            texts.append(value)
+        elif opcode.name not in _FRAMING:
+            raise ValueError(f"the pickle holds {opcode.name}; one text is needed")
+    if len(texts) != 1:
+        raise ValueError(f"the pickle holds {len(texts)} texts; one is needed")
+    return str(texts[0])
 
 
 def codeforces_problem(row: Mapping[str, Any], number: int, where: str) -> Problem:

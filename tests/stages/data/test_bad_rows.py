@@ -53,9 +53,9 @@ def test_a_broken_line_is_a_bad_row_and_its_neighbours_are_problems(tmp_path: Pa
 
 def test_a_line_of_csv_with_other_columns_is_a_bad_row(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
-    path.write_text("problem,answer\n1+1?,2\n1+2?\n1+3?,4\n")
-    answers, [bad] = read(path)
-    assert (answers, bad.where) == (["2", "4"], f"{path}:2")
+    path.write_text("problem,answer\n1+1?,2\n1+2?\n1+3?,4\n1+4?,5,6\n")
+    answers, bad = read(path)
+    assert (answers, [row.where for row in bad]) == (["2", "4"], [f"{path}:2", f"{path}:4"])
 
 
 def test_a_file_without_a_readable_row_is_refused(tmp_path: Path) -> None:
