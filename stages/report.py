@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from stages.config import StageConfig
+from stages.config import Label, StageConfig
 from stages.evaluation.behaviour import REFLECTIVE_WORDS
 from stages.evaluation.statistics import BootstrapSettings
 from stages.reporting.claims import ClaimRow, check_claims
@@ -47,9 +47,9 @@ QUARANTINE_FILE = "quarantine.jsonl"
 class Config(StageConfig):
     """Block ``report`` of params.yaml."""
 
-    checkpoints: tuple[str, ...] = Field(min_length=1)
+    checkpoints: tuple[Label, ...] = Field(min_length=1)
     """Labels of the evaluations to show, in the order of the tables."""
-    side_by_side: tuple[str, ...]
+    side_by_side: tuple[Label, ...]
     """Labels whose completions stand beside each other at first; the page offers all."""
     smoothing_steps: int = Field(ge=1)
     """Width of the running mean over the curves, in steps; 1 is off."""
