@@ -54,6 +54,7 @@ def test_every_cut_of_a_lock_file_is_torn_or_shows_in_what_dvc_compares(toy: Pat
         ("", True),
         ('{"write": {}, "read": {}}', False),
     ],
+    ids=["names a dead process", "names a process that is no dvc", "torn", "empty", "names nobody"],
 )  # fmt: skip
 def test_a_lock_table_is_stale_if_no_dvc_lives_that_it_names(table: str, stale: bool) -> None:
     """The second names this process: a number that the machine has given to another program."""
