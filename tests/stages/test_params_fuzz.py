@@ -11,7 +11,7 @@ from stages.contract.check_params import check_params
 
 
 def test_a_wrong_parameter_file_is_refused_with_the_key_named_or_means_what_it_says(tmp_path: Path) -> None:
-    seed = int(os.environ.get("R1_FUZZ_SEED", 17))
+    seed = int(os.environ.get("R1_FUZZ_SEED", "17"))
     wrong = [f"{mutant.what}: {said}" for mutant in mutants(200, seed) if (said := fault(mutant, tmp_path / "p.yaml"))]
     assert wrong == [], f"seed {seed}; R1_FUZZ_SEED chooses another"
 
