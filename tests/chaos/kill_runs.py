@@ -242,9 +242,10 @@ def check_end(root: Path, undisturbed: Path) -> None:
     """Compare a graph that came to its end with the undisturbed one.
 
     Raises:
-        PromiseBrokenError: dvc.lock is not the same text, or an output is not there or another.
+        PromiseBrokenError: dvc.lock has not the same entries (their order is that in which stages ended, which a kill
+            may change), or an output is not there or another.
     """
-    if (root / "dvc.lock").read_bytes() != (undisturbed / "dvc.lock").read_bytes():
+    if locked(root) != locked(undisturbed):
         raise PromiseBrokenError(f"dvc.lock of {root} differs from that of {undisturbed}")
     for entry in locked(undisturbed).values():
         for out in entry["outs"]:
