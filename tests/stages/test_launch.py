@@ -56,7 +56,7 @@ def test_two_ranks_publish_once_and_one_of_them_speaks(ranks: "ToyRepository") -
     assert (ranks.root / "artifacts" / "toy" / "weights.txt").read_text() == "base+"
     assert json.loads((ranks.root / "metrics" / f"{STAGE}.json").read_text()) == {"reward": 4.0}  # 8 steps / 2
     assert sorted(path.name for path in (ranks.root / "artifacts").iterdir()) == ["base", "toy"]
-    assert [path.name for path in (ranks.root / "work" / STAGE).iterdir()] == ["lock"]
+    assert sorted(path.name for path in (ranks.root / "work" / STAGE).iterdir()) == ["lock", "run.json"]
 
 
 def test_the_failure_of_a_rank_ends_the_others_and_is_told_once(ranks: "ToyRepository") -> None:

@@ -57,10 +57,9 @@ def test_a_tokenizer_with_more_tokens_than_the_model_has_rows(base: Path, change
         check_tags(base)
 
 
-def test_a_template_that_opens_the_thought_which_the_traces_open_too(base: Path) -> None:
+def test_a_template_that_opens_the_thought_is_well_as_training_opens_it_once(base: Path) -> None:
     template(base, "{% if add_generation_prompt %}<|assistant|>", "{% if add_generation_prompt %}<|assistant|><think>")
-    with pytest.raises(FindingError, match="SFT would teach .*<think><think>"):
-        check_thought(base)
+    assert check_thought(base)
 
 
 def test_a_template_that_closes_the_thought(base: Path) -> None:

@@ -185,7 +185,7 @@ def test_tests_the_grader_does_not_have_make_a_row_unusable(check, ports_free):
     ("rows", "message"),
     [
         ((), "is empty"),
-        (("{broken",), "cannot be read"),
+        (("{broken",), "not JSON"),
         (('[1, 2]',), "a JSON object is needed"),
         (({"colour": "red"},), "['colour'] are of no known layout; known: problems (id, domain"),
         (({**MATH_CASE, "expected": "yes"},), "rows.jsonl:1: expected: Input should be a valid boolean; found 'yes'"),
