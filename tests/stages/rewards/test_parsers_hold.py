@@ -49,7 +49,7 @@ FRAGMENTS = (
     "\\phantom{", "10:30 ", "m", " cm", "/s", "km/", "\\circ", "^\\circ",
 )  # fmt: skip
 LENGTH = 400_000
-BOUND_SECONDS = 6.0  # about 1 on an idle machine; quadratic work on this length takes minutes
+BOUND_SECONDS = 6.0  # 2.1 was the most seen, on a busy machine; quadratic work on this length takes minutes
 MATH = Problem(
     id="p", domain="math", grader="math", source="test", language="en", prompt="?", answer="\\{\\frac{1}{2},3\\}"
 )
