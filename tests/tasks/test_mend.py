@@ -67,13 +67,12 @@ def test_files_of_a_living_dvc_are_left_alone(toy: Path) -> None:
         assert is_ours
         assert mend(toy) == []
     assert len(mend(toy)) == 1
-    sleeper = subprocess.Popen(["dvc", "30"], executable="/bin/sleep")
-    try:
-        table = {"write": {"/a": {"pid": sleeper.pid, "cmd": "dvc repro"}}, "read": {}}
+    (toy / "dvc").write_text("print('at work', flush=True)\ninput()")
+    with subprocess.Popen([sys.executable, toy / "dvc", "repro"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as dvc:
+        assert dvc.stdout is not None and dvc.stdout.readline() == b"at work\n"
+        table = {"write": {"/a": {"pid": dvc.pid, "cmd": "dvc repro"}}, "read": {}}
         assert not lock_table_is_stale(json.dumps(table))
-    finally:
-        sleeper.kill()
-        sleeper.wait()
+        dvc.kill()
 
 
 def test_a_flow_run_waits_for_the_one_at_work_and_says_so(toy: Path, caplog: pytest.LogCaptureFixture) -> None:
