@@ -51,6 +51,7 @@ SETS = {
 def answers(entries: list[dict], address: str, home: str) -> list:
     """What a process of its own gets: HF_ENDPOINT is read when the libraries are imported."""
     environment = {**os.environ, "HF_ENDPOINT": address, "HF_HOME": home, "HF_HUB_DISABLE_XET": "1", "HF_TOKEN": ""}
+    environment |= {"HF_HUB_DISABLE_TELEMETRY": "1"}  # as every stage does
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM, json.dumps(entries)],
         env=environment,
@@ -83,7 +84,7 @@ def test_rows_are_streamed_from_the_pinned_commit_and_refusals_say_what_to_do(tm
         asked = list(server.asked)
     assert got[0] == [{"question": "0?", "answer": "#### 0"}, {"question": "1?", "answer": "#### 1"}]
     assert got[1] == [{"problem": "1+1?", "answer": "010"}, {"problem": "2+2?", "answer": 4}]
-    assert all(f"/{COMMIT}" in path or "1" * 40 in path for path in asked)
+    assert not [path for path in asked if f"/{COMMIT}" not in path and "1" * 40 not in path]
     assert not any(path.startswith("GET") and "train-00001" in path for path in asked)  # the first 100 rows are enough
     for answer, said in zip(got[2:], [
         f"acme/texts is not on the hub at commit {COMMIT} with other.jsonl",
