@@ -9,6 +9,7 @@ R1_MLFLOW_PORT ?= 5000
 R1_POOL ?= r1-local
 BIN := $(abspath $(VENV))/bin
 RUN := $(BIN)/python -m
+INSTALL := $(RUN) pip install --quiet --disable-pip-version-check
 
 export R1_PREFECT_PORT R1_MLFLOW_PORT R1_POOL
 export PATH := $(BIN):$(PATH)
@@ -26,13 +27,14 @@ export HF_HUB_DISABLE_TELEMETRY := 1
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
 
-setup: $(VENV)/.installed  ## the environment (again: no effect until a dependency changes)
+setup: $(VENV)/.installed  ## the environment (again: no effect until a dependency changes); HASHES=1: each file by its hash
 
-$(VENV)/.installed: pyproject.toml constraints.txt
+$(VENV)/.installed: pyproject.toml constraints.txt requirements.lock
 	@test -x $(BIN)/python || $(PYTHON) -c 'import sys; assert sys.version_info[:2] == (3, 11), sys.version' \
 	  || { echo "Python 3.11 is needed: make setup PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(RUN) pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(if $(HASHES),$(INSTALL) --no-deps --require-hashes -r requirements.lock)
+	$(INSTALL) $(if $(HASHES),--no-deps --no-build-isolation -e .,-c constraints.txt -e '.[dev]')
 	@touch $@
 
 setup-vllm: $(VLLM_VENV)/.installed  ## an environment for the tests of the sampler vllm on a CPU
