@@ -2,7 +2,7 @@
 
     base (for its pass rate) + the tiny world, public sets, files of yours  ->  train.jsonl, eval.jsonl
 
-Every reference must score 1.0 with the grader that will be used; no prompt occurs twice; no training
+Every reference must score 1.0 with the grader that will be used; no id and no prompt occurs twice; no training
 problem shares an n-gram with a benchmark; problems the base model already solves are dropped, they
 teach nothing (arXiv:2501.12948v2, appendix B.3 and D.1). Of a sample, perturbed references must score 0.0
 (ours). Rows that fail go to quarantine.jsonl.
@@ -21,7 +21,15 @@ from stages.config import ParamsError, StageConfig
 from stages.curation.difficulty import Difficulty, not_too_easy
 from stages.curation.false_accepts import false_accepts
 from stages.curation.problem_filters import ngrams_of
-from stages.curation.problem_intake import fitting, graded, uncontaminated, unrepeated, write_apart, write_bad_row
+from stages.curation.problem_intake import (
+    fitting,
+    graded,
+    named_once,
+    uncontaminated,
+    unrepeated,
+    write_apart,
+    write_bad_row,
+)
 from stages.data.data_files import BadRow, check_labels, on_record, resolve
 from stages.data.problem_files import ProblemFile, iter_problem_file
 from stages.data.problems import Problem, iter_problems, write_problems
@@ -130,8 +138,8 @@ def _take_in(
     kept: dict[Split, int] = {}
     num_bad = 0
     for split, path in waiting.items():
-        entries = graded(_entries(config, split, stage), partial(_check_sandbox_once, stage))
-        entries = unrepeated(entries, ids)
+        entries = named_once(_entries(config, split, stage), ids)
+        entries = unrepeated(graded(entries, partial(_check_sandbox_once, stage)))
         entries = fitting(entries, lambda prompt: len(encode_prompt(tokenizer, prompt)), config.max_prompt_tokens)
         kept[split], bad = write_apart(entries, path, quarantine)
         num_bad += bad

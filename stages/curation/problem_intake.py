@@ -37,22 +37,31 @@ def graded(entries: Entries, before: Callable[[list[Problem]], None]) -> Entries
                 yield entry
 
 
-def unrepeated(entries: Entries, ids: set[str]) -> Entries:
-    """``entries`` with every problem as a bad row whose prompt occurred earlier, or whose id is in ``ids`` by then."""
+def named_once(entries: Entries, ids: set[str]) -> Entries:
+    """``entries`` with every problem as a bad row whose id is in ``ids`` by then; all ids are added.
+
+    It comes before any work that finds problems again by their id.
+    """
+    for entry in entries:
+        if isinstance(entry, Problem) and entry.id in ids:
+            yield BadRow(entry.id, "its id occurs earlier")
+            continue
+        if isinstance(entry, Problem):
+            ids.add(entry.id)
+        yield entry
+
+
+def unrepeated(entries: Entries) -> Entries:
+    """``entries`` with every problem as a bad row whose prompt occurred earlier."""
     seen: set[bytes] = set()
     for entry in entries:
-        if isinstance(entry, BadRow):
-            yield entry
-            continue
-        digest = prompt_digest(entry.prompt)
-        if digest in seen:
-            yield BadRow(entry.id, "its prompt occurs earlier")
-        elif entry.id in ids:
-            yield BadRow(entry.id, "its id occurs earlier, with another prompt")
-        else:
+        if isinstance(entry, Problem):
+            digest = prompt_digest(entry.prompt)
+            if digest in seen:
+                yield BadRow(entry.id, "its prompt occurs earlier")
+                continue
             seen.add(digest)
-            ids.add(entry.id)
-            yield entry
+        yield entry
 
 
 def fitting(entries: Entries, num_tokens: Callable[[str], int], max_tokens: int) -> Entries:

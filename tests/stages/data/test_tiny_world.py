@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from stages.curation.problem_filters import failed_references, ngrams_of, pieces, prompt_digest
-from stages.curation.problem_intake import uncontaminated, unrepeated
+from stages.curation.problem_intake import graded, named_once, uncontaminated, unrepeated
 from stages.data.chat_format import write_completion
 from stages.data.data_files import BadRow
 from stages.data.problems import Problem, read_problems, write_problems
@@ -112,8 +112,14 @@ def refused(entries) -> set[str]:
 
 def test_two_problems_with_one_id_are_told_apart_by_refusing_the_second():
     ids = set()
-    assert refused(unrepeated(iter([problem("a", "1+1?"), problem("a", "1+2?")]), ids)) == {"a"}
-    assert refused(unrepeated(iter([problem("a", "1+3?")]), ids)) == {"a"}  # in another split
+    kept = [problem("a", "1+1?"), problem("b", "1+1?")]
+    assert list(named_once(iter([*kept, problem("a", "1+2?")]), ids)) == [*kept, BadRow("a", "its id occurs earlier")]
+    assert refused(named_once(iter([problem("a", "1+3?")]), ids)) == {"a"}  # in another split
+
+
+def test_a_bad_problem_with_the_id_of_a_good_one_does_not_take_the_good_one_with_it():
+    good, bad = problem("a", "1+1?", "2"), problem("a", "1+2?", "")
+    assert next(graded(named_once(iter([good, bad]), set()), lambda _: None)) == good
 
 
 def test_a_shared_ngram_contaminates_and_a_short_prompt_counts_as_one():
@@ -152,7 +158,7 @@ def test_a_formula_is_no_ngram_by_its_signs_alone():
 
 def test_prompts_that_differ_only_in_case_width_and_spaces_are_duplicates():
     entries = [problem("a", "Compute 1+2"), problem("b", "compute  １+2"), problem("c", "compute 1+3")]
-    assert refused(unrepeated(iter(entries), set())) == {"b"}
+    assert refused(unrepeated(iter(entries))) == {"b"}
     assert pieces("Ｆｕｌｌ 12 中文") == ["full", "12", "中", "文"]
 
 
