@@ -16,6 +16,8 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from stages.cannot_run import CannotRunError
+
 PARAMS_FILE = Path("params.yaml")
 Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")]
 """Name of a student or a checkpoint; it becomes part of paths and of the commands in dvc.yaml."""
@@ -25,7 +27,7 @@ SandboxLevel = Literal["strong", "weak", "unsafe"]
 """How well programs of a policy are locked in, best first."""
 
 
-class ParamsError(ValueError):
+class ParamsError(CannotRunError):
     """``params.yaml`` cannot be used as it is; the message says where and what to change."""
 
 

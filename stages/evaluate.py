@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
+from stages.cannot_run import CannotRunError
 from stages.config import ArtifactName, Label, StageConfig
 from stages.data.chat_format import final_response
 from stages.data.problems import Problem, read_problems
@@ -75,7 +76,7 @@ def run(config: Config, stage: StageRun, *, checkpoint: Path, problems: Path, ou
     """Ask ``checkpoint`` all problems, write completions and scores to ``out``, return the scores flat.
 
     Raises:
-        ValueError: there is nothing to ask.
+        CannotRunError: there is nothing to ask.
         DataUnavailableError: a benchmark cannot be had; nothing has been sampled then.
         CheckpointError: there is no reward model where one is named.
     """
@@ -101,15 +102,17 @@ def _held_out(config: Config, path: Path) -> list[Problem]:
     """The held-out problems to ask.
 
     Raises:
-        ValueError: the file holds no problem, or neither problems nor benchmarks are asked for.
+        CannotRunError: the file holds no problem, or neither problems nor benchmarks are asked for.
     """
     if config.problems_per_benchmark == 0:
         if not config.benchmarks:
-            raise ValueError("evaluate.problems_per_benchmark is 0 and evaluate.benchmarks is empty: nothing to ask")
+            raise CannotRunError(
+                "evaluate.problems_per_benchmark is 0 and evaluate.benchmarks is empty: nothing to ask"
+            )
         return []
     asked = select_problems(read_problems(path), config.problems_per_benchmark)
     if not asked:
-        raise ValueError(f"{path}: no problem to evaluate on; run stage0_problems again")
+        raise CannotRunError(f"{path}: no problem to evaluate on; run stage0_problems again")
     return asked
 
 

@@ -15,6 +15,7 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from stages.cannot_run import CannotRunError
 from stages.config import StageConfig
 from stages.evaluation.judges import EndpointJudge, endpoint_judge, read_verdict, reward_model_judge
 from stages.evaluation.preference import REFERENCE, Pair, Verdict, flat_scores, make_pairs, summarize_verdicts
@@ -57,7 +58,7 @@ def run(config: Config, stage: StageRun, *, evaluations: Path, reward_models: Pa
     """Judge every evaluation against the baseline, write win rates and verdicts to ``out``; the win rates flat.
 
     Raises:
-        ValueError: the baseline was not evaluated, or there is nothing to judge.
+        CannotRunError: the baseline was not evaluated, or there is nothing to judge.
         JudgeError: the endpoint cannot be asked.
         CheckpointError: there is no such reward model.
     """
@@ -88,7 +89,7 @@ def run(config: Config, stage: StageRun, *, evaluations: Path, reward_models: Pa
 def _all_pairs(config: Config, found: Mapping[str, Sequence[ScoredCompletion]]) -> dict[tuple[str, str], list[Pair]]:
     """(label, benchmark) -> its pairs; the baseline itself is not judged, nor what has no such completions."""
     if config.baseline != REFERENCE and config.baseline not in found:
-        raise ValueError(
+        raise CannotRunError(
             f"judge.baseline is {config.baseline!r}; evaluated are {', '.join(found)}, and {REFERENCE} is allowed"
         )
     pairs = {}
@@ -103,7 +104,7 @@ def _all_pairs(config: Config, found: Mapping[str, Sequence[ScoredCompletion]]) 
             )
     pairs = {name: chosen for name, chosen in pairs.items() if chosen}
     if not pairs:
-        raise ValueError(
+        raise CannotRunError(
             f"judge.benchmarks is {list(config.benchmarks)}; no evaluation has a completion to judge there"
         )
     return pairs

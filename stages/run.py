@@ -19,14 +19,12 @@ from functools import partial
 from pathlib import Path
 
 from stages import tracking
-from stages.config import ParamsError, SandboxLevel, StageConfig
+from stages.cannot_run import CannotRunError
+from stages.config import SandboxLevel, StageConfig
 from stages.contract import process
-from stages.contract.arguments import ArgumentsError
 from stages.contract.launch import is_first, is_rank, meet, run_ranks
 from stages.contract.metrics import Curves, curves_as_csv, cut_back, finite_numbers, read_curves
 from stages.contract.plan import (
-    ChangedWhileRunningError,
-    MissingInputError,
     Plan,
     RunFunction,
     make_plan,
@@ -35,7 +33,7 @@ from stages.contract.plan import (
 )
 from stages.contract.progress import Progress
 from stages.contract.publish import fresh_folder, partial_folder, publish_folder, write_json, write_text
-from stages.contract.ray_workers import RayUnavailableError, on_ray
+from stages.contract.ray_workers import on_ray
 from stages.contract.record import RunRecord, Status
 from stages.contract.shards import Prepare, Result, Shard, keep_shards, one_after_another
 from stages.contract.starvation import starvation
@@ -53,16 +51,6 @@ SECONDS_FILE = "seconds"
 
 Headline = Callable[[Mapping[str, float]], Mapping[str, float]]
 """All final scalars of a stage -> those that its metrics file holds."""
-
-REFUSALS = (
-    ParamsError,
-    ArgumentsError,
-    MissingInputError,
-    ChangedWhileRunningError,
-    process.StageBusyError,
-    RayUnavailableError,
-)
-"""Errors that one message explains; any other is the stage's own."""
 
 logger = logging.getLogger(__name__)
 
@@ -164,7 +152,7 @@ def run_as_stage(
                 _execute(plan, run, headline, planned)
                 return
         run_ranks(launch, f"stages.{stage}", sys.argv[1:])
-    except REFUSALS as error:
+    except CannotRunError as error:
         raise SystemExit("\n".join(f"[{stage}] {line}" for line in str(error).splitlines())) from error
     except Exception as error:  # the end of the process: a starved machine is said in a line, all else is the stage's
         said = starvation(error, [Path.cwd(), WORK_FOLDER])

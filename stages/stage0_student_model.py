@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from stages.cannot_run import CannotRunError
 from stages.config import Label, StageConfig
 from stages.data.tiny_world.corpus import CorpusSettings, documents
 from stages.models.base_models import BaseSource, resolve_base
@@ -39,17 +40,19 @@ def run(config: Config, stage: StageRun, *, base: Path, out: Path) -> dict[str, 
     """Write the student ``stage.item`` to ``out``.
 
     Raises:
-        ValueError: the item is not one of ``students``, or its recipe is missing.
+        CannotRunError: the item is not one of ``students``, or its recipe is missing.
     """
     if stage.item not in config.students:
-        raise ValueError(f"item is {stage.item!r}; allowed: {sorted(config.students)} (stage0_student_model.students)")
+        raise CannotRunError(
+            f"item is {stage.item!r}; allowed: {sorted(config.students)} (stage0_student_model.students)"
+        )
     student = config.students[stage.item]
     if student.base.source != "pretrain":
         from stages.training.ranks import once
 
         return once(lambda: resolve_base(student.base, out))
     if student.pretraining is None:
-        raise ValueError(f"stage0_student_model.students.{stage.item}: source pretrain needs a pretraining block")
+        raise CannotRunError(f"stage0_student_model.students.{stage.item}: source pretrain needs its pretraining block")
     return pretrain(
         student.pretraining,
         documents(config.corpus, stage.seed),

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from stages.cannot_run import CannotRunError
 from stages.config import StageConfig
 from stages.curation.rejection import sample_traces
 from stages.curation.trace_filters import Tally, TraceFilter
@@ -39,7 +40,7 @@ def run(
     """Write the shuffled mix to ``out``; returns its counts.
 
     Raises:
-        ValueError: too few traces are left, or there are too few general ones for the share.
+        CannotRunError: too few traces are left, or there are too few general ones for the share.
     """
     tally = Tally()
     traces = sample_traces(
@@ -57,7 +58,7 @@ def run(
     wanted = round(num_traces * config.general_share / (1 - config.general_share))
     reasoning, general = lines_of(stage.work / "reasoning.jsonl"), lines_of(general_data / "general.jsonl")
     if len(general) < wanted:
-        raise ValueError(
+        raise CannotRunError(
             f"{num_traces} reasoning traces need {wanted} general ones for general_share {config.general_share}, "
             f"general.jsonl has {len(general)}; have stage0_general_data give more traces, or lower the share"
         )

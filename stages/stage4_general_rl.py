@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from stages.cannot_run import CannotRunError
 from stages.config import StageConfig
 from stages.data.problems import Problem, read_problems
 from stages.evaluation.behaviour import BehaviourSettings
@@ -52,11 +53,11 @@ def run(
     """Train ``policy`` in two phases, write R1 and the groups of both to ``out``; metrics of the last step.
 
     Raises:
-        ValueError: ``preference_steps`` leaves no step for the first phase.
+        CannotRunError: ``preference_steps`` leaves no step for the first phase.
     """
     first = config.grpo.steps - config.preference_steps
     if first <= 0:
-        raise ValueError(
+        raise CannotRunError(
             f"preference_steps is {config.preference_steps}; it must be less than grpo.steps {config.grpo.steps}"
         )
     reasoning = read_problems(problems / "train.jsonl")

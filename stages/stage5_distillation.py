@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
+from stages.cannot_run import CannotRunError
 from stages.config import Label, StageConfig
 from stages.data.traces import read_traces
 from stages.run import StageRun, run_as_stage
@@ -35,10 +36,10 @@ def run(config: Config, stage: StageRun, *, student: Path, traces: Path, out: Pa
     """Train ``student`` on ``traces/traces.jsonl``, write it to ``out``; metrics of the last step.
 
     Raises:
-        ValueError: the item is not one of ``students``.
+        CannotRunError: the item is not one of ``students``.
     """
     if stage.item is None or stage.item not in config.students:
-        raise ValueError(
+        raise CannotRunError(
             f"item is {stage.item!r}; allowed: {sorted(config.students)} (stage5_distillation.students in params.yaml)"
         )
     return train_sft(

@@ -12,7 +12,6 @@ KNOWN = {
     r"exited with -9|exit code -9|MemoryError|DefaultCPUAllocator": "memory ran out, or somebody killed it (dmesg says "
     f"which): {LESS_MEMORY}, or end other programs",
     r"SystemExit: 143|exited with 143|exited with -15": "it was asked to stop and has saved: run again, it goes on",
-    r"TrainingDivergedError": "lower the learning rate or raise warmup_steps; its dump has the rows",
     r"database is locked": "two programs write one database: make down, then make up",
     r"ModuleNotFoundError|ImportError": "the environment is not the project's: make setup",
     r"NCCL|CUDA error": "the GPUs or their driver failed: see nvidia-smi and dmesg",

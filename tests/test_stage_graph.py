@@ -12,8 +12,8 @@ from stages.contract.fingerprint import read_code
 ROOT = Path(__file__).parents[1]
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
-NOT_COMPUTING = {"stages/config.py"}
-"""Checks parameters; what they are is a dependency of its own."""
+NOT_COMPUTING = {"stages/config.py", "stages/cannot_run.py"}
+"""Parameters are a dependency of their own; an error publishes nothing."""
 
 
 def definition(name: str) -> dict:

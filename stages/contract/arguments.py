@@ -16,11 +16,13 @@ from typing import Any
 
 import yaml
 
+from stages.cannot_run import CannotRunError
+
 DVC_FILE = Path("dvc.yaml")
 _REFERENCE = re.compile(r"\$\{\s*([^}\s]+)\s*\}")
 
 
-class ArgumentsError(ValueError):
+class ArgumentsError(CannotRunError):
     """The command line and ``dvc.yaml`` together do not say which paths to use."""
 
 

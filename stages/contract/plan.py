@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.cannot_run import CannotRunError
 from stages.config import SandboxLevel, StageConfig, load_params, load_sandbox, load_seed, stage_config
 from stages.contract.arguments import read_arguments
 from stages.contract.fingerprint import StageCode, fingerprint, read_code
@@ -22,11 +23,11 @@ RunFunction = Callable[..., Mapping[str, float]]
 """``run(config, stage, *, <input>: Path, ..., out: Path)``: fills ``out``, returns its final scalars."""
 
 
-class MissingInputError(FileNotFoundError):
+class MissingInputError(CannotRunError):
     """An input of the stage is not on disk."""
 
 
-class ChangedWhileRunningError(RuntimeError):
+class ChangedWhileRunningError(CannotRunError):
     """What a stage depends on is no longer what it started with."""
 
 

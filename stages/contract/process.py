@@ -19,6 +19,8 @@ from typing import IO
 
 import numpy
 
+from stages.cannot_run import CannotRunError
+
 SAVE_SECONDS = 15.0
 """What a stage whose flow or DVC was killed gets to save, while the same stage may already have been started again."""
 SIGTERM_EXIT = 128 + signal.SIGTERM
@@ -29,7 +31,7 @@ _KEPT_BYTES = 1 << 30
 _TORCH_LIBRARIES = frozenset({"torch", "transformers", "trl", "peft", "accelerate"})
 
 
-class StageBusyError(RuntimeError):
+class StageBusyError(CannotRunError):
     """Another process is running the same stage."""
 
 

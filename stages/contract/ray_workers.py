@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from stages.cannot_run import CannotRunError
 from stages.contract.shards import Prepare, Result, Shard
 from stages.engines import RayCluster
 
 STAGES_FOLDER = Path(__file__).parents[1]
 
 
-class RayUnavailableError(RuntimeError):
+class RayUnavailableError(CannotRunError):
     """There are no workers to be had; nothing has been done."""
 
 

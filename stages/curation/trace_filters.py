@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stages.cannot_run import CannotRunError
 from stages.data.chat_format import split_completion
 from stages.data.problems import Language, Problem
 from stages.data.traces import Trace
@@ -51,11 +52,11 @@ class Tally:
         """``traces/<reason>`` and ``files/<reason>`` counts, and the accuracy over all completions if there were any.
 
         Raises:
-            ValueError: fewer than ``min_traces`` are left.
+            CannotRunError: fewer than ``min_traces`` are left.
         """
         all_reasons = self.reasons + self.of_files
         if (kept := all_reasons.pop("kept", 0)) < filters.min_traces:
-            raise ValueError(
+            raise CannotRunError(
                 f"only {kept} traces kept, min_traces is {filters.min_traces}; refused: {dict(all_reasons)}"
             )
         total = self.reasons.total()

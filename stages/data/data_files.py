@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from stages.cannot_run import CannotRunError
 from stages.data.hub import HubSource, stream_hub_rows
 from stages.data.problems import ProblemFileError
 from stages.data.public_sets import PUBLIC_SETS, RowRange, SetName
@@ -117,10 +118,12 @@ def _hub_label(hub: HubSource) -> str:
 
 
 def check_labels(files: Iterable[DataFile]) -> None:
-    """Raise ValueError if two of ``files`` have the same label: their ids and licences would run together."""
+    """Raise CannotRunError if two of ``files`` have the same label: their ids and licences would run together."""
     labels = [resolve(file).label for file in files]
     if repeated := sorted({label for label in labels if labels.count(label) > 1}):
-        raise ValueError(f"files: several are called {repeated}; rename them, or give a copy of a public set its name")
+        raise CannotRunError(
+            f"files: several are called {repeated}; rename them, or give a copy of a public set its name"
+        )
 
 
 def numbered_rows(source: Source, columns: tuple[str, ...]) -> Iterator[tuple[int, Row]]:

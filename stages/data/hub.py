@@ -12,14 +12,14 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from stages.config import ParamsError
+from stages.cannot_run import CannotRunError
 from stages.data.row_files import UnreadableRow, all_readable, iter_rows
 
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _PATIENCE_SECONDS = 20.0
 
 
-class DataUnavailableError(ParamsError):
+class DataUnavailableError(CannotRunError):
     """A data set that cannot be had here and now; the message says what to do."""
 
 

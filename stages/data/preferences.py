@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TypeVar
 
+from stages.cannot_run import CannotRunError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preference:
@@ -33,7 +35,7 @@ class SafetyLabel:
 Record = TypeVar("Record", Preference, SafetyLabel)
 
 
-class PreferenceFileError(ValueError):
+class PreferenceFileError(CannotRunError):
     """A file that cannot be read; the message names file, row and column."""
 
 
@@ -68,11 +70,11 @@ def split_by_prompt(
     """Records to train on and held-out ones; no prompt is on both sides, each side has at least one.
 
     Raises:
-        ValueError: there are fewer than two different prompts.
+        CannotRunError: there are fewer than two different prompts.
     """
     prompts = sorted({record.prompt for record in records})
     if len(prompts) < 2:
-        raise ValueError(f"{len(prompts)} different prompts; at least 2 are needed to hold some out")
+        raise CannotRunError(f"{len(prompts)} different prompts; at least 2 are needed to hold some out")
     random.Random(seed).shuffle(prompts)
     held_out = set(prompts[: min(max(round(held_out_share * len(prompts)), 1), len(prompts) - 1)])
     return (

@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from stages.config import ParamsError
+from stages.cannot_run import CannotRunError
 
 Domain = Literal["math", "code", "logic", "general", "safety"]
 Grader = Literal["math", "countdown", "choice", "code", "instruction", "refusal", "preference"]
@@ -42,7 +42,7 @@ class Problem:
     constraints: tuple[Mapping[str, Any], ...] = ()
 
 
-class ProblemFileError(ParamsError):
+class ProblemFileError(CannotRunError):
     """A problem file that cannot be read as problems; the message names file, row and column."""
 
 

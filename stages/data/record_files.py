@@ -7,17 +7,18 @@ rows that could not become one, each with its reason.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from stages.cannot_run import CannotRunError
 from stages.data.data_files import BadRow, DataFile, Source, as_entries, numbered_rows
 from stages.data.public_sets import PUBLIC_SETS
 from stages.data.record_layouts import RECORD_LAYOUTS, Kind, Record, as_prompt
 
 
 def check_layouts(kind: Kind, files: Iterable[DataFile]) -> None:
-    """Raise ValueError if records of ``kind`` cannot be had of one of ``files``."""
+    """Raise CannotRunError if records of ``kind`` cannot be had of one of ``files``."""
     for file in files:
         layout = file.layout if file.name is None else PUBLIC_SETS[file.name].layout
         if layout not in RECORD_LAYOUTS[kind]:
-            raise ValueError(
+            raise CannotRunError(
                 f"{file.name or layout} holds no {kind}; allowed layouts: {', '.join(RECORD_LAYOUTS[kind])}; sets: "
                 f"{', '.join(name for name, known in PUBLIC_SETS.items() if known.layout in RECORD_LAYOUTS[kind])}"
             )

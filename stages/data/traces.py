@@ -11,6 +11,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import IO
 
+from stages.cannot_run import CannotRunError
 from stages.data.problems import Language
 
 
@@ -30,7 +31,7 @@ def read_traces(path: Path) -> list[Trace]:
     """All traces of a JSON Lines file, in order.
 
     Raises:
-        ValueError: a line is not a trace; the message names file and line.
+        CannotRunError: a line is not a trace; the message names file and line.
     """
     traces = []
     with path.open(encoding="utf-8") as lines:
@@ -38,7 +39,7 @@ def read_traces(path: Path) -> list[Trace]:
             try:
                 traces.append(Trace(**json.loads(line)))
             except (json.JSONDecodeError, TypeError) as error:
-                raise ValueError(f"{path}:{number}: not a trace ({error})") from error
+                raise CannotRunError(f"{path}:{number}: not a trace ({error})") from error
     return traces
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stages.cannot_run import CannotRunError
 from stages.data.chat_format import final_response
 from stages.evaluation.preference import Pair, Verdict
 
@@ -30,7 +31,7 @@ _BUSY = (408, 409, 425, 429, 500, 502, 503, 504)
 """HTTP states that may pass."""
 
 
-class JudgeError(OSError):
+class JudgeError(CannotRunError):
     """The judge cannot be asked; the message says why and what to do, and never holds the key."""
 
 

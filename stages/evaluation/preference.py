@@ -13,6 +13,7 @@ from statistics import fmean
 
 import numpy as np
 
+from stages.cannot_run import CannotRunError
 from stages.data.chat_format import final_response
 from stages.evaluation.records import ScoredCompletion, by_problem
 from stages.evaluation.statistics import BootstrapSettings, clustered_mean
@@ -61,7 +62,7 @@ def make_pairs(
     ``theirs`` None: beside the problem's reference answer; problems without one are left out.
 
     Raises:
-        ValueError: the baseline has no such completion.
+        CannotRunError: the baseline has no such completion.
     """
     others = None if theirs is None else by_problem(theirs)
     pairs = []
@@ -69,7 +70,7 @@ def make_pairs(
         chosen = group[:per_problem]
         against = [one.reference for one in chosen] if others is None else [one.text for one in others.get(name, [])]
         if len(against) < len(chosen):
-            raise ValueError(f"the baseline has {len(against)} completions of {name}, {len(chosen)} are needed; "
+            raise CannotRunError(f"the baseline has {len(against)} completions of {name}, {len(chosen)} are needed; "
                              "evaluate it with the same settings")  # fmt: skip
         pairs += [
             Pair(problem_id=name, prompt=one.prompt, ours=final_response(one.text), theirs=final_response(other))

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from stages.cannot_run import CannotRunError
 from stages.data.problems import Language, Problem
 from stages.evaluation.behaviour import Behaviour, BehaviourSettings, measure_behaviour
 from stages.evaluation.benchmarks import benchmark_of
@@ -83,7 +84,7 @@ def read_records(path: Path) -> list[ScoredCompletion]:
     """All records of a file, in order.
 
     Raises:
-        ValueError: a line is not a record; the message names file and line.
+        CannotRunError: a line is not a record; the message names file and line.
     """
     records = []
     with path.open(encoding="utf-8") as lines:
@@ -94,7 +95,7 @@ def read_records(path: Path) -> list[ScoredCompletion]:
                 words = tuple(counts.pop("reflective_words"))
                 records.append(ScoredCompletion(**row, behaviour=Behaviour(**counts, reflective_words=words)))
             except (json.JSONDecodeError, TypeError, KeyError, AttributeError) as error:
-                raise ValueError(
+                raise CannotRunError(
                     f"{path}:{number}: not a scored completion ({error}); run the evaluate stage again"
                 ) from error
     return records

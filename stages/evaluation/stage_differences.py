@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from stages.cannot_run import CannotRunError
 from stages.config import load_params, load_seed
 from stages.evaluation.records import (
     BENCHMARK_COMPLETIONS_FILE,
@@ -26,11 +27,11 @@ def read_evaluation(folder: Path) -> list[ScoredCompletion]:
     """All completions of an evaluation, the public benchmarks' after the held-out ones.
 
     Raises:
-        FileNotFoundError: the folder is no evaluation.
+        CannotRunError: the folder is no evaluation.
     """
     files = [folder / name for name in (COMPLETIONS_FILE, BENCHMARK_COMPLETIONS_FILE) if (folder / name).is_file()]
     if not files:
-        raise FileNotFoundError(f"{folder}: no {COMPLETIONS_FILE}; give a folder that the stage evaluate wrote")
+        raise CannotRunError(f"{folder}: no {COMPLETIONS_FILE}; give a folder that the stage evaluate wrote")
     return [record for file in files for record in read_records(file)]
 
 
@@ -43,7 +44,7 @@ def difference_sentences(
     """One sentence a graded benchmark that both (label, completions) were asked, in the order of the first.
 
     Raises:
-        ValueError: a benchmark was asked with different problems.
+        CannotRunError: a benchmark was asked with different problems.
     """
     sentences = []
     for benchmark in dict.fromkeys(one.benchmark for one in before[1] if one.grader != "preference"):
@@ -72,10 +73,13 @@ def main() -> None:
     parser.add_argument("before", type=Path, help="folder of the earlier checkpoint's evaluation")
     parser.add_argument("after", type=Path, help="folder of the later one's")
     options = parser.parse_args()
-    params = load_params()
-    before, after = ((folder.name, read_evaluation(folder)) for folder in (options.before, options.after))
-    bootstrap = BootstrapSettings.model_validate(params["evaluate"]["bootstrap"])
-    sentences = difference_sentences(before, after, bootstrap, load_seed(params))
+    try:
+        params = load_params()
+        before, after = ((folder.name, read_evaluation(folder)) for folder in (options.before, options.after))
+        bootstrap = BootstrapSettings.model_validate(params["evaluate"]["bootstrap"])
+        sentences = difference_sentences(before, after, bootstrap, load_seed(params))
+    except CannotRunError as error:
+        raise SystemExit(str(error)) from error
     print("\n".join(sentences))  # noqa: T201 - a command's output
 
 

@@ -18,6 +18,8 @@ from typing import Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from stages.cannot_run import CannotRunError
+
 Verdict = Literal["higher", "lower", "no difference shown"]
 
 
@@ -88,11 +90,11 @@ def paired_difference(
     a bootstrap of so few would claim too much.
 
     Raises:
-        ValueError: the two sides hold different problems, or none.
+        CannotRunError: the two sides hold different problems, or none.
     """
     if set(before) != set(after) or not before:
         alone = sorted(set(before) ^ set(after))[:3]
-        raise ValueError(
+        raise CannotRunError(
             f"paired differences need the same problems on both sides; got {len(before)} and {len(after)}, "
             f"only on one side: {alone}; evaluate both checkpoints with the same settings"
         )

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.cannot_run import CannotRunError
+
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -22,7 +24,7 @@ NEW_HEAD = ("score.", "lm_head.")
 """Weights in which a language model and a reward model differ."""
 
 
-class CheckpointError(ValueError):
+class CheckpointError(CannotRunError):
     """A folder that cannot be used as a checkpoint; the message names the folder and what is wrong."""
 
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from stages.cannot_run import CannotRunError
 from stages.config import load_params
 from stages.contract import process
 from stages.data.chat_format import final_response, split_completion
@@ -67,7 +68,7 @@ def main() -> None:
             stage = StageRun(name="ask", item=None, seed=options.seed, work=Path(work))
             asked = [_asked(options.question)]
             [completions] = generate_groups(stage, "question", checkpoint, asked, sampling, group_size=options.samples)
-    except ValueError as error:  # the checkpoint, or a question too long for it
+    except CannotRunError as error:  # the checkpoint, or a question too long for it
         raise SystemExit(str(error)) from error
     print(told(completions))  # noqa: T201 - a command's output
 

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Literal, get_args
 
+from stages.cannot_run import CannotRunError
 from stages.contract import process
 from stages.models.checkpoints import CheckpointError, load_tokenizer, load_whole, save_checkpoint, stored_dtype
 from stages.release.chosen_checkpoint import find_checkpoint
@@ -47,7 +48,7 @@ def main() -> None:
     process.no_telemetry()
     try:
         export(find_checkpoint(options.checkpoint), options.to, options.dtype)
-    except CheckpointError as error:
+    except CannotRunError as error:
         raise SystemExit(str(error)) from error
     print(f"exported {options.checkpoint} to {options.to}: see {options.to / 'README.md'}")  # noqa: T201
 

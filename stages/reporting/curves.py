@@ -14,6 +14,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from stages.cannot_run import CannotRunError
 from stages.evaluation.statistics import Estimate
 from stages.reporting.evaluations import Evaluation
 from stages.reporting.limits import rounded, thin
@@ -90,12 +91,12 @@ def read_curves(path: Path) -> Curves:
     """The curves in ``path``.
 
     Raises:
-        ValueError: no column ``step``, or a cell that is not a number; the message names file, row and column.
+        CannotRunError: no column ``step``, or a cell that is not a number; the message names file, row and column.
     """
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows or "step" not in rows[0]:
-        raise ValueError(f"{path}: expected a column 'step' and at least one row; found {len(rows)} rows")
+        raise CannotRunError(f"{path}: expected a column 'step' and at least one row; found {len(rows)} rows")
     columns = {
         name: [_number(row[name], path, number, name) for number, row in enumerate(rows, start=2)] for name in rows[0]
     }
@@ -224,4 +225,4 @@ def _number(cell: str | None, path: Path, row: int, column: str) -> float | None
     try:
         return float(cell)
     except ValueError as error:
-        raise ValueError(f"{path}, row {row}, column {column}: {cell!r} is not a number") from error
+        raise CannotRunError(f"{path}, row {row}, column {column}: {cell!r} is not a number") from error

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from stages.cannot_run import CannotRunError
 from stages.evaluation.behaviour import REFLECTIVE_WORDS
 from stages.evaluation.phrases import CLAUSE
 from stages.evaluation.records import COMPLETIONS_FILE, SCORES_FILE, ScoredCompletion, read_records
@@ -57,12 +58,12 @@ def read_json(path: Path) -> Any:
     """The JSON value in ``path``.
 
     Raises:
-        ValueError: not JSON; the message names the file.
+        CannotRunError: not JSON; the message names the file.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: not JSON ({error}); run the stage that writes it again") from error
+        raise CannotRunError(f"{path}: not JSON ({error}); run the stage that writes it again") from error
 
 
 def _read(folder: Path) -> Evaluation:

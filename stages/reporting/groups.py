@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.cannot_run import CannotRunError
 from stages.reporting.limits import PageLimits, cut_text, num_bytes, rounded, thin
 
 SHRINK = 0.9
@@ -30,7 +31,7 @@ def read_groups(path: Path, limits: PageLimits) -> LoggedGroups:
     """The groups in ``path``; a file that is not there is said in the note.
 
     Raises:
-        ValueError: a line is not a logged group; the message names file and line.
+        CannotRunError: a line is not a logged group; the message names file and line.
     """
     if not path.is_file():
         return LoggedGroups(rows=[], note=f"{path} is not there: the stage has not been run to its end")
@@ -56,7 +57,7 @@ def _row(line: str, where: str, limits: PageLimits) -> dict[str, Any]:
             "completions": [_completion(one, limits) for one in group["completions"]],
         }
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{where}: not a logged group ({error!r}); run the RL stage again") from error
+        raise CannotRunError(f"{where}: not a logged group ({error!r}); run the RL stage again") from error
 
 
 def _completion(one: Mapping[str, Any], limits: PageLimits) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from stages.cannot_run import CannotRunError
 from stages.reporting.claims import ClaimRow
 from stages.reporting.curves import Curves
 from stages.reporting.evaluations import Evaluation, read_json
@@ -87,7 +88,7 @@ def read_dropped(counts: Path, quarantine: Path) -> list[tuple[str, str]]:
     """(problems, why) for all that the problem stage dropped, quarantined rows by reason, most frequent first.
 
     Raises:
-        ValueError: one of the files is damaged; the message names it.
+        CannotRunError: one of the files is damaged; the message names it.
     """
     found = []
     if counts.is_file():
@@ -105,7 +106,7 @@ def _reasons(quarantine: Path) -> list[str]:
         try:
             reasons.append(json.loads(line)["reason"])
         except (json.JSONDecodeError, TypeError, KeyError) as error:
-            raise ValueError(f"{quarantine}:{number}: no reason ({error!r}); run stage0_problems again") from error
+            raise CannotRunError(f"{quarantine}:{number}: no reason ({error!r}); run stage0_problems again") from error
     return reasons
 
 

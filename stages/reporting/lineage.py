@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stages.cannot_run import CannotRunError
 from stages.reporting.evaluations import PROVENANCE_FILE, read_json
 
 SHARED_COLUMNS = ("domain", "source", "language")
@@ -20,7 +21,7 @@ NO_DATA = ("groups.jsonl", "quarantine.jsonl")
 """Files beside the data that no stage learns from; the page shows them elsewhere."""
 
 
-class MixedRunsError(ValueError):
+class MixedRunsError(CannotRunError):
     """The evaluations come from different runs."""
 
 

@@ -12,6 +12,7 @@ from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
+from stages.cannot_run import CannotRunError
 from stages.reporting.evaluations import Evaluation
 from stages.reporting.limits import PageLimits, cut_text, num_bytes
 
@@ -50,7 +51,7 @@ def collect_samples(evaluations: Mapping[str, Evaluation], limits: PageLimits) -
     """The rows that fit into ``limits.samples_bytes``, read one checkpoint at a time.
 
     Raises:
-        ValueError: a line is not a scored completion; the message names file and line.
+        CannotRunError: a line is not a scored completion; the message names file and line.
     """
     problems: dict[str, dict[str, Any]] = {}
     order: list[Row] = []
@@ -89,7 +90,7 @@ def _numbered(path: Path) -> Iterator[tuple[Row, dict[str, Any]]]:
                 record = json.loads(line)
                 name = record["problem_id"]
             except (json.JSONDecodeError, TypeError, KeyError) as error:
-                raise ValueError(
+                raise CannotRunError(
                     f"{path}:{number}: not a scored completion ({error!r}); run the evaluate stage again"
                 ) from error
             place = places.get(name, 0)

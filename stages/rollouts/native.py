@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from transformers import Qwen3ForCausalLM
 
+from stages.cannot_run import CannotRunError
 from stages.rollouts.decoder import Cache, Decoder
 from stages.rollouts.policy_weights import without_wrapper
 from stages.rollouts.sampler import Completion, SamplingSettings
@@ -51,10 +52,10 @@ class NativeSampler:
         """Remember the model.
 
         Raises:
-            ValueError: the model is not a Qwen3.
+            CannotRunError: the model is not a Qwen3.
         """
         if model.config.model_type != "qwen3":
-            raise ValueError(f"sampler native needs a qwen3 model, got {model.config.model_type}; use transformers")
+            raise CannotRunError(f"sampler native needs a qwen3 model, got {model.config.model_type}; use transformers")
         self._model, self._tokenizer = without_wrapper(model), tokenizer
 
     @torch.inference_mode()
@@ -64,7 +65,7 @@ class NativeSampler:
         """One group a prompt, in order; no prompts give no groups.
 
         Raises:
-            ValueError: the longest prompt and ``max_tokens`` exceed the model's context.
+            CannotRunError: the longest prompt and ``max_tokens`` exceed the model's context.
         """
         generator = torch.Generator().manual_seed(seed)
         groups: list[list[Completion]] = []
@@ -80,7 +81,7 @@ class NativeSampler:
         slots = width + settings.max_tokens
         limit = self._model.config.max_position_embeddings
         if slots > limit:
-            raise ValueError(
+            raise CannotRunError(
                 f"prompt of {width} tokens + max_tokens {settings.max_tokens} exceed the context of {limit}"
             )
         decoder = Decoder(self._model, slots)

@@ -9,6 +9,8 @@ from typing import Any
 
 import torch
 
+from stages.cannot_run import CannotRunError
+
 
 def without_wrapper(model: Any) -> Any:
     """The model of transformers inside PEFT's wrapper, adapters still in its layers; any other model as it is."""
@@ -24,7 +26,7 @@ def merged_weight(layer: Any) -> torch.Tensor:
     """The weight ``layer`` computes with: its own, unpacked if quantised, plus the change of its active adapters.
 
     Raises:
-        ValueError: its adapters are of a kind that is more than an added matrix.
+        CannotRunError: its adapters are of a kind that is more than an added matrix.
     """
     if not _is_of_peft(layer):
         return _own_weight(layer)
@@ -34,7 +36,7 @@ def merged_weight(layer: Any) -> torch.Tensor:
     if isinstance(layer, ModulesToSaveWrapper):
         return _own_weight(_layer_inside(layer))
     if not isinstance(layer, LoraLayer) or layer.lora_variant:
-        raise ValueError(
+        raise CannotRunError(
             f"{type(layer).__name__} cannot be merged for sampling; plain LoRA can, or sampler: transformers"
         )
     weight = _own_weight(_layer_inside(layer))

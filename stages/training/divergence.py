@@ -12,6 +12,8 @@ from typing import Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from stages.cannot_run import CannotRunError
+
 Row = dict[str, Any]
 Describe = Callable[[Sequence[Any]], list[Row]]
 """What a trainer calls inputs, one a micro-batch of the step -> a row an example; ``id`` says where it came from."""
@@ -20,7 +22,7 @@ DIVERGED_FOLDER = "diverged"
 SHOWN_IDS = 8
 
 
-class TrainingDivergedError(ArithmeticError):
+class TrainingDivergedError(CannotRunError):
     """The loss, the gradient or a metric of the step is no longer a number."""
 
 

@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.cannot_run import CannotRunError
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
 from stages.data.shards import cut
@@ -62,7 +63,7 @@ def train_grpo(
     answered along the way and never learned from.
 
     Raises:
-        ValueError: there are too few problems for a step.
+        CannotRunError: there are too few problems for a step.
         TrainingDivergedError: a step is no longer a number, and that after ``max_rollbacks`` rollbacks.
     """
     _check(settings, len(problems), stage)
@@ -129,7 +130,7 @@ def _check(settings: GRPOSettings, num_problems: int, stage: StageRun) -> None:
     """There are problems enough for a rollout; where the settings leave their preset is said."""
     wanted = settings.problems_per_step * settings.steps_per_rollout
     if num_problems < wanted:
-        raise ValueError(
+        raise CannotRunError(
             f"{stage.name}: {num_problems} problems, but one rollout needs {wanted}; lower problems_per_step or add "
             "problems"
         )

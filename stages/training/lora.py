@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stages.cannot_run import CannotRunError
+
 if TYPE_CHECKING:
     from peft import LoraConfig, PeftModel
     from transformers import BitsAndBytesConfig, PreTrainedModel
@@ -42,12 +44,12 @@ def quantization_config(
     """How the frozen weights are packed, QLoRA's way: NF4, doubly quantised; None if they are not.
 
     Raises:
-        ModuleNotFoundError: they are to be, and bitsandbytes is not installed.
+        CannotRunError: they are to be, and bitsandbytes is not installed.
     """
     if settings is None or settings.quantize is None:
         return None
     if importlib.util.find_spec("bitsandbytes") is None:
-        raise ModuleNotFoundError(
+        raise CannotRunError(
             "lora.quantize: nf4 needs bitsandbytes, which is not installed: pip install -c constraints.txt "
             "-e '.[qlora]', or quantize: null"
         )

@@ -13,6 +13,8 @@ the KL stands in for the lesson's plain difference of log-probabilities, whose g
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+from stages.cannot_run import CannotRunError
+
 Preset = Literal["r1", "dapo", "dr_grpo", "gspo", "lesson"]
 
 PRESETS: dict[Preset, dict[str, Any]] = {
@@ -128,11 +130,11 @@ def check_reward_parts(preset: Preset | None, rewards: Mapping[str, Any]) -> Non
     """Pass if ``rewards`` names every part that belongs to ``preset``.
 
     Raises:
-        ValueError: one is missing.
+        CannotRunError: one is missing.
     """
     for part in REWARD_PARTS.get(preset, ()) if preset else ():
         if part not in rewards:
-            raise ValueError(
+            raise CannotRunError(
                 f"grpo.preset {preset} also needs the part {part} in rewards, which has {', '.join(rewards)}; "
                 f"add it (docs/rewards.md), with weight 0 to do without on purpose"
             )

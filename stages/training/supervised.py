@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from stages.cannot_run import CannotRunError
 from stages.training.lora import LoraSettings
 
 if TYPE_CHECKING:
@@ -110,11 +111,11 @@ def keep_short(rows: Sequence[Row], max_tokens: int) -> list[Row]:
     """The rows none of whose token lists is longer than ``max_tokens``, in order; the number dropped is logged.
 
     Raises:
-        ValueError: none is left.
+        CannotRunError: none is left.
     """
     kept = [row for row in rows if _row_tokens(row) <= max_tokens]
     if not kept:
-        raise ValueError(
+        raise CannotRunError(
             f"none of {len(rows)} examples fits into max_tokens = {max_tokens}; raise it, or check the stage before"
         )
     if len(kept) < len(rows):
@@ -196,13 +197,13 @@ def micro_batches(batch_size: int, micro_batch_size: int) -> int:
     """How many of them each rank computes in a step.
 
     Raises:
-        ValueError: the ranks cannot share a batch evenly.
+        CannotRunError: the ranks cannot share a batch evenly.
     """
     from stages.training.ranks import num_ranks
 
     each, left = divmod(batch_size, micro_batch_size * num_ranks())
     if left:
-        raise ValueError(
+        raise CannotRunError(
             f"batch_size {batch_size} is no multiple of micro_batch_size {micro_batch_size} x {num_ranks()} processes "
             "(engines.launch); lower micro_batch_size, or change one of the others"
         )

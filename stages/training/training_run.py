@@ -20,6 +20,7 @@ from transformers import (
     TrainingArguments,
 )
 
+from stages.cannot_run import CannotRunError
 from stages.training.divergence import (
     Describe,
     StepGuard,
@@ -153,11 +154,11 @@ def train_to_end(
     Raises:
         SystemExit: with 143 after SIGTERM, once the trainer has saved.
         TrainingDivergedError: a step is no longer a number, and that once too often.
-        ValueError: adapters are to be trained on weights that no rank holds whole.
+        CannotRunError: adapters are to be trained on weights that no rank holds whole.
     """
     assert trainer.args.output_dir, "whoever makes a trainer gives it a folder"
     if is_sharded(trainer) and has_lora(trainer.model):
-        raise ValueError(
+        raise CannotRunError(
             f"{stage.name}: lora needs whole weights on every rank; set its strategy in engines.launch to ddp"
         )
     keep_exact(trainer.model)

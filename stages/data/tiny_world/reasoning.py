@@ -6,6 +6,7 @@ In: how many of each family, a split and a seed. Out: distinct problems.
 import random
 from collections.abc import Mapping
 
+from stages.cannot_run import CannotRunError
 from stages.data.problems import Language, Problem
 from stages.data.tiny_world.corpus import FAMILIES, draw_general, draw_puzzle
 
@@ -17,7 +18,7 @@ def make_problems(counts: Mapping[str, int], *, held: bool, chinese: float, seed
     """``counts[family]`` distinct problems of each family, shuffled; ``competition`` draws hard math.
 
     Raises:
-        ValueError: a family has fewer distinct problems than asked for.
+        CannotRunError: a family has fewer distinct problems than asked for.
     """
     rng = random.Random(seed)
     problems: dict[str, Problem] = {}
@@ -30,7 +31,7 @@ def make_problems(counts: Mapping[str, int], *, held: bool, chinese: float, seed
             found += problem.id not in problems
             problems.setdefault(problem.id, problem)
         if found < count:
-            raise ValueError(
+            raise CannotRunError(
                 f"{family}: only {found} distinct problems in this split, {count} asked for; lower the count"
             )
     return rng.sample(list(problems.values()), len(problems))

@@ -7,7 +7,8 @@ says what was found, what is asked for, what a program could do, and what to do.
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, get_args
 
-from stages.config import ParamsError, SandboxLevel
+from stages.cannot_run import CannotRunError
+from stages.config import SandboxLevel
 from stages.data.problems import Problem
 from stages.rewards.sandbox.outcome import SandboxUnavailableError
 from stages.rewards.sandbox.place import VARIABLE, sandbox_place
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _LEVELS = get_args(SandboxLevel)
 
 
-class SandboxTooWeakError(ParamsError):
+class SandboxTooWeakError(CannotRunError):
     """Programs of the policy would run under less isolation than params.yaml asks for."""
 
 

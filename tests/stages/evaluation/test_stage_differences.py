@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 
+from stages.cannot_run import CannotRunError
 from stages.evaluation.behaviour import BehaviourSettings, measure_behaviour
 from stages.evaluation.records import ScoredCompletion, write_records
 from stages.evaluation.stage_differences import difference_sentences, read_evaluation
@@ -41,5 +42,5 @@ def test_an_evaluation_is_its_held_out_and_its_public_completions(tmp_path: Path
     assert [one.benchmark for one in read_evaluation(tmp_path)] == ["math"]
     write_records([record(1, 0.0, "gsm8k")], tmp_path / "benchmark_completions.jsonl")
     assert [one.benchmark for one in read_evaluation(tmp_path)] == ["math", "gsm8k"]
-    with pytest.raises(FileNotFoundError, match="no completions.jsonl"):
+    with pytest.raises(CannotRunError, match="no completions.jsonl"):
         read_evaluation(tmp_path / "none")

@@ -20,6 +20,7 @@ import yaml
 from peft import LoraConfig, get_peft_model
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from stages.cannot_run import CannotRunError
 from stages.contract.launch import meet
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
@@ -359,7 +360,7 @@ def test_a_prompt_that_does_not_fit_into_the_context_is_refused(model, samplers,
 
 def test_without_vllm_the_error_says_what_to_install(model, tokenizer, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install -c constraints.txt -e '.\[vllm\]'"):
+    with pytest.raises(CannotRunError, match=r"pip install -c constraints.txt -e '.\[vllm\]'"):
         make_sampler(named("vllm"), model, tokenizer)
 
 

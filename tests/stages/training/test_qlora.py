@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from stages.cannot_run import CannotRunError
 from stages.models.checkpoints import load_policy, load_tokenizer
 from stages.models.reward_scorer import load_scorer
 from stages.training import lora
@@ -22,7 +23,7 @@ QLORA = LoraSettings(rank=4, alpha=8, dropout=0.0, target_modules="all-linear", 
 
 def test_without_bitsandbytes_the_message_says_what_to_install(monkeypatch):
     monkeypatch.setattr(lora.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(ModuleNotFoundError, match=r"lora.quantize: nf4 needs bitsandbytes.*\[qlora\].*quantize: null"):
+    with pytest.raises(CannotRunError, match=r"lora.quantize: nf4 needs bitsandbytes.*\[qlora\].*quantize: null"):
         quantization_config(QLORA, "fp32")
 
 
