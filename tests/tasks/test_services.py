@@ -3,6 +3,9 @@
 import json
 import os
 import socket
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -11,6 +14,10 @@ import pytest
 from tasks.addresses import ServiceError, database, mlflow_url, pool, port, prefect_url
 from tasks.left_behind import flow_run_processes, mark_crashed
 from tasks.services import FOLDER, all_services, check_ports, down, fetch, running, seconds_after_boot, up
+from tasks.stage_files import locked_outputs
+from tests.toy_repo import THREE_STAGES, set_param
+
+REPOSITORY = Path(__file__).parents[2]
 
 
 def free_port() -> int:
@@ -144,3 +151,34 @@ def test_servers_that_were_killed_start_again_and_a_lost_flow_run_frees_its_plac
     finally:
         down(tmp_path)
     assert not [process for process in tree if process.is_running() and process.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.slow
+def test_a_flow_whose_prefect_server_is_killed_and_started_again_during_a_stage_ends_completed(
+    tmp_path: Path, toy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("R1_MLFLOW_PORT", str(free_port()))
+    monkeypatch.setenv("R1_PREFECT_PORT", str(free_port()))
+    set_param(toy, "base", sleep=6)
+    up(tmp_path)
+    try:
+        urls = {"PREFECT_API_URL": f"{prefect_url()}/api", "MLFLOW_TRACKING_URI": mlflow_url()}
+        code = "from tests.flows.test_flows import toy_flow; toy_flow()"
+        environment = {**os.environ, **urls, "PYTHONPATH": str(REPOSITORY)}
+        flow = subprocess.Popen([sys.executable, "-c", code], cwd=toy, env=environment)
+        while not (toy / "running").exists():
+            assert flow.poll() is None
+            time.sleep(0.1)
+        server = running(tmp_path, "prefect")
+        assert server is not None
+        server.kill()
+        server.wait(timeout=30)
+        up(tmp_path)
+        assert flow.wait(timeout=120) == 0
+        [state] = [
+            run["state"]["type"] for run in json.loads(fetch(f"{prefect_url()}/api/flow_runs/filter", {}) or b"")
+        ]
+        assert state == "COMPLETED"
+        assert all(locked_outputs(toy, stage) for stage in THREE_STAGES)
+    finally:
+        down(tmp_path)
