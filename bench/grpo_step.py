@@ -198,9 +198,14 @@ def _train_trl(options: argparse.Namespace, problems: list[Any], turns: Turns, f
     block = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["stage0_r1_zero"]
     reward = _reward(block, options)
 
-    def reward_texts(completions: list[str], problem: list[int], **_: Any) -> list[float]:
-        seen = [Completion(tokens=(), logprobs=(), text=text, truncated=False) for text in completions]
-        return [one.total for one in reward([problems[index] for index in problem], seen, 0)]
+    def reward_tokens(completion_ids: list[list[int]], problem: list[int], **_: Any) -> list[float]:
+        """Not of TRL's texts: they lack the tags, which are tokens of their own."""
+        return [one.total for one in reward([problems[index] for index in problem], list(map(seen, completion_ids)), 0)]
+
+    def seen(ids: list[int]) -> Completion:
+        ended = ids[-1] == tokenizer.eos_token_id
+        text = tokenizer.decode(ids[:-1] if ended else ids, skip_special_tokens=False)
+        return Completion(tokens=tuple(ids), logprobs=(), text=text, truncated=not ended)
 
     class OneStep(TrainerCallback):
         def on_step_begin(self, *_: Any, **__: Any) -> None:
@@ -214,7 +219,7 @@ def _train_trl(options: argparse.Namespace, problems: list[Any], turns: Turns, f
     parts = max(1, options.problems * options.group // 64)  # 64 completions at a time: more only costs memory
     trainer = GRPOTrainer(
         load_policy(options.policy),
-        reward_texts,
+        reward_tokens,
         args=GRPOConfig(
             output_dir=str(folder),
             max_steps=options.rounds + 1,
