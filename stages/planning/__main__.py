@@ -10,11 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from stages.config import PARAMS_FILE, ParamsError
+from stages.cannot_run import CannotRunError
+from stages.config import PARAMS_FILE
+from stages.planning.flops import GB, TERA
 from stages.planning.machine import Planning
 from stages.planning.plan import disk_bytes, faults, plan_profile
-from stages.planning.shapes import PlanError
-from stages.planning.work import GB, TERA, StagePlan
+from stages.planning.work import StagePlan
 
 STATE = ("weights", "gradients", "optimizer", "reference", "reward models")
 COLUMNS = (
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     path = Path(arguments[0]) if arguments else PARAMS_FILE
     try:
         machine, plans = plan_profile(path)
-    except (ParamsError, PlanError) as error:
+    except CannotRunError as error:
         sys.stderr.write(f"{error}\n")
         return 2
     sys.stdout.write(f"{describe(path, machine)}\n\n{table(plans)}\n\n{totals(plans)}\n")

@@ -13,10 +13,11 @@ from typing import Any
 from stages.config import load_params, stage_config
 from stages.contract.check_params import check_params, stage_names
 from stages.planning import counts
+from stages.planning.flops import GB
 from stages.planning.machine import Planning
 from stages.planning.memory import scorers_bytes
 from stages.planning.shapes import ModelShape, PlanError, model_shape
-from stages.planning.work import GB, Ranks, StagePlan, copied, grpo, sampling, supervised
+from stages.planning.work import Ranks, StagePlan, copied, grpo, sampling, supervised
 
 
 def plan_profile(path: Path) -> tuple[Planning, list[StagePlan]]:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from stages.cannot_run import CannotRunError
+
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
 
@@ -46,7 +48,7 @@ PUBLISHED: dict[str, dict[str, Any]] = {
 DENSE = ("qwen2", "qwen3", "llama", "mistral")
 
 
-class PlanError(ValueError):
+class PlanError(CannotRunError):
     """A profile that cannot be planned, or does not fit; the message names the key to change."""
 
 

@@ -6,10 +6,11 @@ import pytest
 import yaml
 
 from stages.planning.__main__ import main, table, totals
+from stages.planning.flops import forward_flops, training_flops
 from stages.planning.machine import Planning
 from stages.planning.plan import disk_bytes, faults, plan_profile
 from stages.planning.shapes import PlanError, model_shape
-from stages.planning.work import Ranks, forward_flops, sampling, supervised, training_flops
+from stages.planning.work import Ranks, sampling, supervised
 from stages.rollouts.sampler import SamplingSettings
 from stages.training.supervised import SupervisedSettings
 
