@@ -11,11 +11,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tasks.addresses import ServiceError
 from tasks.dvc_cache import check_cache
 from tasks.last_failure import last_failure
 from tasks.model_checks import CheckRow, model_rows
 from tasks.preflight import CHECKS, PreflightError, check_graph
-from tasks.services import FOLDER, Service, ServiceError, all_services, check_ports, running
+from tasks.services import FOLDER, Service, all_services, check_ports, running
 
 STYLES = {"well": "green", "finding": "bold red", "not checked": "yellow"}
 

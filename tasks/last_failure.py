@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from tasks.addresses import prefect_url
 from tasks.causes import remedy
+from tasks.health import fetch
 from tasks.live_runs import process_of
-from tasks.services import fetch, prefect_url
 
 TAIL_BYTES = 1 << 14
 SHOWN_LINES = 12

@@ -15,12 +15,9 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -37,6 +34,7 @@ from tasks.addresses import (
     prefect_url,
     services_environment,
 )
+from tasks.health import check_elsewhere, fetch, make_pool, mlflow_answers, prefect_answers, worker_is_online
 from tasks.left_behind import flow_run_processes, mark_crashed, stop_left_behind
 from tasks.processes import stop_tree
 
@@ -47,7 +45,6 @@ STOP_GRACE_SECONDS = 25.0
 """A worker first cancels the flow run it is on, whose stage gets 15 s to save."""
 
 log = logging.getLogger("services")
-_direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # no proxy: loopback, or our own network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,52 +93,6 @@ def all_services(root: Path) -> list[Service]:
         ),
     ]
     return [service for service in services if service.port is None or not elsewhere(f"R1_{service.name.upper()}_URL")]
-
-
-def check_elsewhere() -> None:
-    """Pass if the servers that are said to run elsewhere answer.
-
-    Raises:
-        ServiceError: one does not.
-    """
-    for variable, answers in (("R1_MLFLOW_URL", mlflow_answers), ("R1_PREFECT_URL", prefect_answers)):
-        if (url := elsewhere(variable)) and not answers():
-            raise ServiceError(f"{variable}={url} does not answer. Start that server, or unset {variable} for one here")
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def fetch(url: str, body: dict[str, Any] | None = None) -> bytes | None:
-    """Body of a 2xx answer of ``url`` (POST if ``body`` is given), or None if nobody answers so."""
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, headers={"Content-Type": "application/json"})
-    try:
-        with _direct.open(request, timeout=5) as answer:
-            return bytes(answer.read())
-    except (urllib.error.URLError, OSError):
-        return None
-
-
-def mlflow_answers() -> bool:
-    """True if the MLflow server is up."""
-    return fetch(f"{mlflow_url()}/health") is not None
-
-
-def prefect_answers() -> bool:
-    """True if the Prefect server is up."""
-    return fetch(f"{prefect_url()}/api/health") is not None
-
-
-def worker_is_online() -> bool:
-    """True if a worker of our pool has reported to the Prefect server lately."""
-    answer = fetch(f"{prefect_url()}/api/work_pools/{pool()}/workers/filter", body={})
-    return answer is not None and any(worker["status"] == "ONLINE" for worker in json.loads(answer))
-
-
-def make_pool() -> None:
-    """Make the work pool, one flow run at a time; one that exists is left as it is."""
-    fetch(f"{prefect_url()}/api/work_pools/", body={"name": pool(), "type": "process", "concurrency_limit": 1})
 
 
 def running(root: Path, service: str) -> psutil.Process | None:

@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from tasks.addresses import ServiceError, database, mlflow_url, pool, port, prefect_url
+from tasks.health import fetch
 from tasks.left_behind import flow_run_processes, mark_crashed
-from tasks.services import FOLDER, all_services, check_ports, down, fetch, running, seconds_after_boot, up
+from tasks.services import FOLDER, all_services, check_ports, down, running, seconds_after_boot, up
 from tasks.stage_files import locked_outputs
 from tests.toy_repo import THREE_STAGES, set_param
 

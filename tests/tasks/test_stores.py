@@ -8,7 +8,8 @@ import pytest
 
 from stages import mlflow_store
 from tasks.addresses import mlflow_url, prefect_url, services_environment
-from tasks.services import down, fetch, up
+from tasks.health import fetch
+from tasks.services import down, up
 from tests.postgres_server import execute
 from tests.tasks.test_services import free_port
 from tests.toy_repo import run
