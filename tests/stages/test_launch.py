@@ -1,6 +1,7 @@
 """Claims about a stage in several processes: the toy stage under accelerate's real launcher, started as ever."""
 
 import json
+import re
 import shutil
 import signal
 from pathlib import Path
@@ -46,7 +47,8 @@ def test_two_ranks_stopped_by_sigterm_publish_nothing_and_one_process_ends_what_
     assert not (ranks.root / "artifacts" / "toy").exists()
     ranks.set_params(PARAMS.replace("engines", "# engines"))  # on what it runs is no part of the fingerprint
     status, output = ranks.run(stage=STAGE)
-    assert (status, "starting after step 4" in output) == (0, True), output
+    # what step the signal came in depends on the machine's load; before the fifth it cannot have been
+    assert status == 0 and re.search(r"starting after step [4-8]\b", output), output
 
 
 def test_two_ranks_publish_once_and_one_of_them_speaks(ranks: "ToyRepository") -> None:
