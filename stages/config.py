@@ -131,6 +131,8 @@ def _explain(problem: Mapping[str, Any], model: type[BaseModel], block_name: str
         return f"{key}: unknown key (its value is {_shown(problem['input'])}); {_allowed(model, location)}"
     if problem["type"] == "missing":
         return f"{key}: missing; add it (see the same key in a file of profiles/)"
+    if problem["type"] == "value_error" and isinstance(problem["input"], Mapping):  # keys that do not go together
+        return f"{key}: {problem['msg'].removeprefix('Value error, ')}"
     return f"{key}: found {_shown(problem['input'])}; {problem['msg'][:1].lower()}{problem['msg'][1:]}"
 
 

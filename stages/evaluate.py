@@ -13,9 +13,9 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from stages.cannot_run import CannotRunError
 from stages.config import ArtifactName, Label, StageConfig
@@ -71,12 +71,18 @@ class Config(StageConfig):
             raise ValueError(f"{twice} occur twice; name each benchmark once")
         return benchmarks
 
+    @model_validator(mode="after")
+    def _asks_something(self) -> Self:
+        if self.problems_per_benchmark == 0 and not self.benchmarks:
+            raise ValueError("problems_per_benchmark is 0 and benchmarks is empty: nothing to ask; give one of them")
+        return self
+
 
 def run(config: Config, stage: StageRun, *, checkpoint: Path, problems: Path, out: Path) -> dict[str, float]:
     """Ask ``checkpoint`` all problems, write completions and scores to ``out``, return the scores flat.
 
     Raises:
-        CannotRunError: there is nothing to ask.
+        CannotRunError: there is no held-out problem.
         DataUnavailableError: a benchmark cannot be had; nothing has been sampled then.
         CheckpointError: there is no reward model where one is named.
     """
@@ -102,13 +108,9 @@ def _held_out(config: Config, path: Path) -> list[Problem]:
     """The held-out problems to ask.
 
     Raises:
-        CannotRunError: the file holds no problem, or neither problems nor benchmarks are asked for.
+        CannotRunError: the file holds no problem.
     """
     if config.problems_per_benchmark == 0:
-        if not config.benchmarks:
-            raise CannotRunError(
-                "evaluate.problems_per_benchmark is 0 and evaluate.benchmarks is empty: nothing to ask"
-            )
         return []
     asked = select_problems(read_problems(path), config.problems_per_benchmark)
     if not asked:

@@ -7,8 +7,9 @@ is a smaller model pretrained on the base model's corpus, with the base model's 
 """
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, model_validator
 
 from stages.cannot_run import CannotRunError
 from stages.config import Label, StageConfig
@@ -28,6 +29,12 @@ class StudentModel(BaseModel):
     pretraining: PretrainingSettings | None = None
     """Recipe; used when ``base.source`` is ``pretrain``."""
 
+    @model_validator(mode="after")
+    def _has_what_its_source_needs(self) -> Self:
+        if self.base.source == "pretrain" and self.pretraining is None:
+            raise ValueError("source pretrain needs a block pretraining")
+        return self
+
 
 class Config(StageConfig):
     """Block ``stage0_student_model`` of params.yaml."""
@@ -40,7 +47,7 @@ def run(config: Config, stage: StageRun, *, base: Path, out: Path) -> dict[str, 
     """Write the student ``stage.item`` to ``out``.
 
     Raises:
-        CannotRunError: the item is not one of ``students``, or its recipe is missing.
+        CannotRunError: the item is not one of ``students``.
     """
     if stage.item not in config.students:
         raise CannotRunError(
@@ -51,8 +58,7 @@ def run(config: Config, stage: StageRun, *, base: Path, out: Path) -> dict[str, 
         from stages.training.ranks import once
 
         return once(lambda: resolve_base(student.base, out))
-    if student.pretraining is None:
-        raise CannotRunError(f"stage0_student_model.students.{stage.item}: source pretrain needs its pretraining block")
+    assert student.pretraining is not None, "checked by StudentModel"
     return pretrain(
         student.pretraining,
         documents(config.corpus, stage.seed),

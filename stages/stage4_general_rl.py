@@ -9,10 +9,10 @@ arXiv:2501.12948v1, section 2.3.4; v2 appendix B.5: the last 400 of 1,700 steps)
 
 import random
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from stages.cannot_run import CannotRunError
 from stages.config import StageConfig
 from stages.data.problems import Problem, read_problems
 from stages.evaluation.behaviour import BehaviourSettings
@@ -39,6 +39,13 @@ class Config(StageConfig):
     grpo: GRPOBlock
     behaviour: BehaviourSettings
 
+    @model_validator(mode="after")
+    def _the_first_phase_has_steps(self) -> Self:
+        if self.preference_steps >= self.grpo.steps:
+            raise ValueError(f"preference_steps is {self.preference_steps}; it must be less than grpo.steps, "
+                             f"{self.grpo.steps}")  # fmt: skip
+        return self
+
 
 def run(
     config: Config,
@@ -50,16 +57,8 @@ def run(
     reward_models: Path,
     out: Path,
 ) -> dict[str, float]:
-    """Train ``policy`` in two phases, write R1 and the groups of both to ``out``; metrics of the last step.
-
-    Raises:
-        CannotRunError: ``preference_steps`` leaves no step for the first phase.
-    """
+    """Train ``policy`` in two phases, write R1 and the groups of both to ``out``; metrics of the last step."""
     first = config.grpo.steps - config.preference_steps
-    if first <= 0:
-        raise CannotRunError(
-            f"preference_steps is {config.preference_steps}; it must be less than grpo.steps {config.grpo.steps}"
-        )
     reasoning = read_problems(problems / "train.jsonl")
     general = read_problems(general_data / "prompts.jsonl")
     check_sandbox(stage, [*reasoning, *general])

@@ -90,6 +90,34 @@ def test_processes_that_would_end_a_stage_when_it_comes_to_train_are_refused_bef
         check_params(path)
 
 
+@pytest.mark.parametrize(
+    ("block", "change", "message"),
+    [
+        ("judge", {"baseline": "Dev4"}, r"judge.baseline: 'Dev4' is no label of evaluate.checkpoints; .* Dev3, R1,"),
+        (
+            "stage4_general_rl",
+            {"preference_steps": 40},
+            r"stage4_general_rl: preference_steps is 40; it must be less than grpo.steps, 40",
+        ),
+        ("evaluate", {"problems_per_benchmark": 0}, "evaluate: problems_per_benchmark is 0 .*nothing to ask"),
+        (
+            "stage0_student_model",
+            {"students": {"s": {"base": {"source": "pretrain"}}}},
+            "stage0_student_model.students.s: source pretrain needs a block",
+        ),
+    ],
+)
+def test_what_would_end_a_late_stage_is_refused_before_the_first(tmp_path, block, change, message):
+    params = load_params(ROOT / "profiles" / "tiny.yaml")
+    params[block] = {**params[block], **change}
+    if block == "stage4_general_rl":
+        params[block]["grpo"] = {**params[block]["grpo"], "steps": 40}
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    with pytest.raises(ParamsError, match=message):
+        check_params(path)
+
+
 def test_every_evaluated_checkpoint_is_the_artifact_of_a_stage():
     params = load_params(ROOT / "profiles" / "tiny.yaml")
     for folder in params["evaluate"]["checkpoints"].values():

@@ -10,10 +10,12 @@ import importlib
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from stages.config import PARAMS_FILE, ParamsError, StageConfig, load_params, load_sandbox, load_seed, stage_config
 from stages.contract.blocks import blocks
 from stages.engines import Engines
+from stages.evaluation.preference import REFERENCE
 from stages.planning.machine import Planning
 from stages.training.supervised import SupervisedSettings
 
@@ -47,7 +49,7 @@ def check_params(path: Path = PARAMS_FILE) -> dict[str, StageConfig]:
             wrong.append(str(error))
     if not wrong:
         engines = stage_config(Engines, "engines", params, path)
-        wrong = [f"{path}: {fault}" for fault in launch_faults(configs, engines)]
+        wrong = [f"{path}: {fault}" for fault in (*launch_faults(configs, engines), *label_faults(params))]
     if wrong:
         raise ParamsError("\n".join(wrong))
     return configs
@@ -65,6 +67,17 @@ def launch_faults(setup: Mapping[str, StageConfig], engines: Engines) -> Iterato
             )
         if launch and settings.lora and launch.strategy in ("fsdp2", "zero3"):
             yield f"engines.launch.{stage}.strategy: {launch.strategy}, and {key}.lora needs whole weights; use ddp"
+
+
+def label_faults(params: Mapping[str, Any]) -> Iterator[str]:
+    """Checkpoints that a later stage names and none evaluates: it would end there, after all the training."""
+    evaluated = params["evaluate"]["checkpoints"]
+    baseline = params["judge"]["baseline"]
+    if baseline not in (REFERENCE, *evaluated):
+        yield (
+            f"judge.baseline: {baseline!r} is no label of evaluate.checkpoints; allowed: {REFERENCE}, "
+            f"{', '.join(evaluated)}"
+        )
 
 
 def main() -> int:

@@ -14,7 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stages.config import ParamsError, load_params, load_sandbox, load_seed
+from stages.cannot_run import CannotRunError
+from stages.config import load_params, load_sandbox, load_seed
 from stages.contract.blocks import blocks
 from stages.contract.process import die_with_parent, no_telemetry
 from stages.doctor.chat import check_end, check_tags, check_thought
@@ -79,7 +80,7 @@ def main() -> int:
             sys.stdout.write(json.dumps(asdict(row)) + "\n")
             sys.stdout.flush()
             well &= row.state != "finding"
-    except ParamsError as error:
+    except CannotRunError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     return 0 if well else 1

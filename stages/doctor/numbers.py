@@ -23,7 +23,7 @@ TRAIN_PROBLEMS = ARTIFACTS / "stage0_problems" / "train.jsonl"
 
 
 def check_batches(setup: Mapping[str, Any]) -> str:
-    """A rollout has problems enough, phases have steps, and every sampled token has the probability it is paid for."""
+    """A rollout has problems enough, and every sampled token has the probability it is paid for."""
     problems = _most_problems(setup["stage0_problems"])
     for key, grpo in blocks(setup, GRPOSettings).items():
         wanted = grpo.problems_per_step * grpo.steps_per_rollout
@@ -39,15 +39,9 @@ def check_batches(setup: Mapping[str, Any]) -> str:
                 "RL learns from what the policy itself draws: set top_p 1.0 (the ratio is biased otherwise) and a "
                 "temperature above 0 (or all completions of a group are the same)",
             )
-    last = setup["stage4_general_rl"]
-    if last.preference_steps >= last.grpo.steps:
-        raise FindingError(
-            f"stage4_general_rl: preference_steps {last.preference_steps} leave none of {last.grpo.steps} grpo.steps",
-            "lower preference_steps, or raise grpo.steps",
-        )
     _check_traces(setup)
     known = "as many problems as the files have" if problems is None else f"up to {problems} problems"
-    return f"every rollout and phase has its share of {known}"
+    return f"every rollout has its share of {known}"
 
 
 def _check_traces(setup: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from stages import evaluate
-from stages.config import ParamsError
+from stages.cannot_run import CannotRunError
 from stages.data.problems import Problem, write_problems
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.evaluation.records import read_records
@@ -237,6 +237,6 @@ def test_a_benchmark_named_twice_and_nothing_to_ask_are_refused(folders: tuple[P
 
 
 def test_a_benchmark_that_cannot_be_had_stops_before_anything_is_sampled(folders: tuple[Path, Path]) -> None:
-    with pytest.raises(ParamsError, match="no commit is pinned"):
+    with pytest.raises(CannotRunError, match="no commit is pinned"):
         run(*folders, benchmarks=[{"name": "codeforces"}])
     assert list(folders[1].iterdir()) == []

@@ -35,7 +35,6 @@ def test_the_profiles_for_the_tiny_models_are_well(profile: str, monkeypatch: py
             r"stage2_reasoning_rl.grpo.sampling: temperature 1.0, top_p 0.9",
         ),
         ({"stage4_general_rl.grpo.sampling.temperature": 0.0}, r"stage4_general_rl.grpo.sampling: temperature 0.0"),
-        ({"stage4_general_rl.preference_steps": 40}, r"preference_steps 40 leave none of 40 grpo.steps"),
         # one trace a problem is kept: 400
         ({"stage1_cold_start_data.filters.min_traces": 401}, r"give at most 400 traces, filters.min_traces is 401"),
     ],

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.config import ParamsError
 from stages.rewards.grading import grade_all
 from stages.rewards.sandbox import fork_pool
-from stages.rewards.sandbox.check import check_sandbox
+from stages.rewards.sandbox.check import SandboxTooWeakError, check_sandbox
 from stages.rewards.sandbox.outcome import SandboxUnavailableError
 from stages.rewards.sandbox.place import sandbox_place
 
@@ -35,7 +34,7 @@ def test_a_strong_sandbox_satisfies_every_level_and_is_recorded(stage, code):
 def test_a_weaker_place_is_refused_with_what_was_found_asked_for_possible_and_to_do(stage, code, monkeypatch):
     monkeypatch.setenv("R1_SANDBOX", "unsafe")
     for level in ("strong", "weak"):
-        with pytest.raises(ParamsError) as refusal:
+        with pytest.raises(SandboxTooWeakError) as refusal:
             check_sandbox(replace(stage, sandbox=level), [code])
         words = (f"sandbox: {level} is asked for", "unsafe was found", "rights of this user", "sandbox: unsafe into")
         assert all(part in str(refusal.value) for part in words)
@@ -54,7 +53,7 @@ def test_a_missing_bubblewrap_is_named_with_how_to_install_it(stage, code, monke
     monkeypatch.setenv("R1_SANDBOX", "bubblewrap")
     monkeypatch.setattr(fork_pool, "_pools", {})
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ParamsError, match="apt-get install bubblewrap"):
+    with pytest.raises(SandboxTooWeakError, match="apt-get install bubblewrap"):
         check_sandbox(stage, [code])
 
 
@@ -63,7 +62,7 @@ def test_other_systems_refuse_code_with_the_ways_out(stage, code, monkeypatch, p
     monkeypatch.setattr(sys, "platform", platform)
     with pytest.raises(SandboxUnavailableError, match="R1_SANDBOX=http.*R1_SANDBOX=unsafe"):
         sandbox_place()
-    with pytest.raises(ParamsError, match=f"this is {platform}"):
+    with pytest.raises(SandboxTooWeakError, match=f"this is {platform}"):
         check_sandbox(stage, [code])
 
 
