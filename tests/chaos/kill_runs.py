@@ -47,8 +47,8 @@ GONE_SECONDS = 30.0
 """Two stages of one killed run may each take STOP_GRACE_SECONDS to save (tasks/processes.py)."""
 AT_ONCE = 0.3
 """Share of starts that do not wait for the end of what the killed run has left at work."""
-CHECKPOINTS = ("base", "R1-Zero", "R1")
-"""Evaluated and reported; the other five of the profile are the same stage once more."""
+CHECKPOINTS = ("base", "R1-Zero", "Dev3", "R1")
+"""Evaluated, judged and reported; the other four of the profile are the same stage once more."""
 FLOW = "from flows.r1_pipeline import r1_pipeline; r1_pipeline()"
 PREFECT_PORT = 4871
 SERVERS = ("mlflow", "prefect", "worker")
