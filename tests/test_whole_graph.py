@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.chromium import chromium, watched_pages
 from tests.secrets_in_the_environment import CANARIES, leaks
 
 ROOT = Path(__file__).parents[1]
@@ -98,6 +99,36 @@ def test_the_final_rl_shows_the_groups_of_both_its_phases(by_dvc):
     rows = [json.loads(line) for line in (by_dvc / "artifacts" / "stage4_general_rl" / "groups.jsonl").open()]
     # three steps, one group logged at each; the last one is the second phase
     assert [row["step"] for row in rows] == [0, 1, 2]
+
+
+def test_its_report_is_used_in_a_browser_by_slider_click_filter_search_and_choice(by_dvc):
+    """On made-up runs ``tests/stages/reporting`` tries far more of it."""
+    url = (by_dvc / "artifacts" / "report" / "report.html").as_uri()
+    with chromium() as browser, watched_pages(browser, url) as open_page:
+        page = open_page()
+        assert page.locator("#evolution-at").inner_text() == "3 of 3"  # smoke's R1-Zero
+        page.locator("#evolution-step").press("Home")
+        assert page.locator("#evolution-at").inner_text() == "1 of 3"
+        page.locator("#groups-bars button").nth(1).click()
+        assert page.locator("#groups-detail h3").inner_text().startswith("Completion 2 of 4")
+        page.get_by_label("wrong", exact=True).check()
+        names = [bar.get_attribute("aria-label") for bar in page.locator("#groups-bars button").all()]
+        assert names and all(", wrong" in name for name in names)
+        count = page.locator("#samples-count")
+        everything = count.inner_text()
+        first = page.locator("#samples-list pre").first.inner_text()
+        page.get_by_label("Search in prompts, references and completions").fill(first)
+        page.wait_for_function(
+            "(before) => document.querySelector('#samples-count').innerText != before", arg=everything
+        )
+        assert page.locator("#samples-list mark.found").count() >= 1
+        page.get_by_label("Search in prompts, references and completions").fill("")
+        page.get_by_label("Source", exact=True).select_option("functions")
+        page.wait_for_function("() => document.querySelectorAll('#samples-list h3').length > 0")
+        assert all(name.startswith("functions") for name in page.locator("#samples-list h3").all_inner_texts())
+        figure = page.locator('#stages [aria-label="math"]')
+        figure.scroll_into_view_if_needed()
+        figure.locator("svg.main-svg").first.wait_for(state="visible")
 
 
 def test_the_flow_leaves_the_same_lock_file_as_plain_dvc(by_dvc, by_flow):

@@ -1,10 +1,5 @@
-"""The report in a real headless Chromium: what a reader does with mouse and keyboard, and that nothing leaves the file.
+"""The report in a real headless Chromium: what mouse and keyboard do, and that nothing leaves the file."""
 
-Needs `pip install playwright` and a Chromium: the system's (`apt install chromium`), the one named by
-R1_CHROMIUM, or Playwright's own (`playwright install chromium`).
-"""
-
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.chromium import chromium, watched_pages
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -23,14 +20,8 @@ playwright = pytest.importorskip(
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    system = os.environ.get("R1_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    with playwright.sync_playwright() as started:
-        try:
-            found = started.chromium.launch(executable_path=system, args=["--no-sandbox", "--disable-gpu"])
-        except playwright.Error as error:
-            pytest.skip(f"no Chromium starts here (apt install chromium, or R1_CHROMIUM): {str(error).splitlines()[0]}")
+    with chromium() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -45,26 +36,8 @@ def report_url(whole_run: Path, tmp_path_factory: pytest.TempPathFactory, report
 
 @pytest.fixture
 def open_page(browser: "Browser", report_url: str) -> "Iterator[Callable[..., Page]]":
-    """Opens the report; at the end there was no error in the console and no request but the file itself."""
-    said: list[str] = []
-    asked: list[str] = []
-    contexts = []
-
-    def open_it(width: int = 1200, scheme: Any = "light") -> "Page":
-        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
-        page.on("pageerror", lambda error: said.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.goto(report_url)
-        return page
-
-    yield open_it
-    for context in contexts:
-        context.close()
-    assert said == []
-    assert {url.split("#")[0] for url in asked} == {report_url}
+    with watched_pages(browser, report_url) as open_it:
+        yield open_it
 
 
 def test_slider_moves_the_numbers_and_the_completions_through_training(open_page: "Callable[..., Page]") -> None:
