@@ -82,7 +82,7 @@ test: check  ## checks, then all tests, with one run of the whole graph on the s
 
 N ?= 200
 
-chaos: setup  ## kill what runs at random, N=200 times, starve it, take its servers away (SEED=17); half an hour
+chaos: setup  ## kill what runs at random, N=200 times, starve it, take its servers away (SEED=17); 50 minutes
 	@folder=$$(mktemp -d) && export OMP_NUM_THREADS=1 && \
 	  $(RUN) tests.chaos.kill_runs $$folder --kills $$(($(N) * 4 / 5)) $(if $(SEED),--seed $(SEED)) && \
 	  rm -rf $$folder/killed && \
