@@ -10,7 +10,6 @@ import shutil
 import struct
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Literal
 from stages.rewards.sandbox.bubblewrap import SCRATCH, inside_bubblewrap
 from stages.rewards.sandbox.child_watch import PATIENCE
 from stages.rewards.sandbox.outcome import Outcome, SandboxUnavailableError
+from stages.rewards.sandbox.scratch import make_scratch
 
 Kind = Literal["code", "math"]
 START_SECONDS = 300.0
@@ -32,7 +32,10 @@ class ServerProcess:
 
     def __init__(self, kind: Kind, *, bubblewrap: bool = False) -> None:
         paths = [path for path in sys.path if path.endswith("site-packages")] if kind == "math" else []
-        self._scratch = None if bubblewrap else _make_scratch()
+        self._scratch: str | None = None
+        self._holder: int | None = None
+        if not bubblewrap:
+            self._scratch, self._holder = make_scratch()
         script = Path(__file__).resolve().with_name("fork_server.py")
         # A virtual environment's interpreter is a link to the one that has the standard library beside it.
         python = os.path.realpath(sys.executable) if bubblewrap else sys.executable
@@ -116,16 +119,17 @@ class ServerProcess:
         self._remove_scratch()
 
     def abandon(self) -> None:
-        """Close this process's ends of the pipes; the server ends once nobody holds the one it reads from."""
+        """Close this process's ends of the pipes and its hold on the scratch folder.
+
+        The server ends once nobody holds the pipe that it reads from.
+        """
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 pipe.close()
+        if self._holder is not None:
+            os.close(self._holder)
+            self._holder = None
 
     def _remove_scratch(self) -> None:
         if self._scratch is not None:
             shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def _make_scratch() -> str:
-    """An empty folder for the server's programs, in memory if there is room for files in memory."""
-    return tempfile.mkdtemp(prefix="r1-sandbox-", dir="/dev/shm" if os.access("/dev/shm", os.W_OK) else None)

@@ -1,6 +1,9 @@
 """The code grader: right programs pass, hostile ones score 0, leave nothing behind and hold up nobody."""
 
 import os
+import shutil
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -11,7 +14,9 @@ from stages.rewards.code import same_value
 from stages.rewards.grading import Reason, UngradableProblemError, grade, grade_all
 from stages.rewards.sandbox.fork_pool import ForkPool
 from stages.rewards.sandbox.programs import Run, run_programs, sandbox_level
+from stages.rewards.sandbox.scratch import make_scratch
 
+ROOT = Path(__file__).parents[3]
 TESTS = ({"function": "add", "args": [1, 2], "expected": 3}, {"function": "add", "args": [10, -4], "expected": 6})
 ADD = "def add(a, b):\n    return a + b"
 BOUND_SECONDS = 20.0
@@ -129,6 +134,30 @@ def test_a_pool_that_is_closed_leaves_no_process_and_no_folder():
     pool.close()
     assert not Path(f"/proc/{server}").exists()
     assert set(Path("/dev/shm").glob("r1-sandbox-*")) <= before
+
+
+def test_the_folder_of_a_killed_process_is_removed_by_the_next_server_and_a_living_one_s_is_not():
+    code = (
+        "import sys, time\nfrom stages.rewards.sandbox.scratch import make_scratch\n"
+        "print(make_scratch()[0], flush=True)\ntime.sleep(60)"
+    )
+    command = [sys.executable, "-c", code]
+    holders = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    killed, living = [Path(holder.stdout.readline().strip()) for holder in holders]
+    holders[0].kill()
+    holders[0].wait()
+    try:
+        young, _ = make_scratch()
+        assert killed.is_dir()  # it might be one that is about to be held
+        for folder in (killed, living):
+            os.utime(folder, (time.time() - 120,) * 2)
+        later, _ = make_scratch()
+        assert [folder.is_dir() for folder in (killed, living, Path(young), Path(later))] == [False, True, True, True]
+    finally:
+        holders[1].kill()
+        holders[1].wait()
+        for folder in (living, young, later):
+            shutil.rmtree(folder)
 
 
 def test_a_server_killed_while_it_runs_a_program_costs_one_score_and_is_replaced():
