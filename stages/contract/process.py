@@ -155,16 +155,18 @@ def log_to_stdout(name: str, *, quiet: bool = False) -> None:
 def also_logged_to(file: Path) -> Iterator[None]:
     """What is logged within the block goes to ``file`` too, and at its end the traceback of what ended it, if any did.
 
-    ``make doctor`` reads it after a failure; a process that was killed leaves it without a last word.
+    ``make doctor`` reads it after a failure; a process that was killed leaves it without a last word. The file is ours
+    and not the handler's: a library that configures logging (vLLM) closes all handlers, and one with a file of its own
+    would open that again, which is gone once the stage is published.
     """
-    handler = logging.FileHandler(file, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
-    logging.getLogger().addHandler(handler)
-    try:
-        yield
-    except BaseException:
-        handler.emit(logging.makeLogRecord({"msg": "ended by:", "exc_info": sys.exc_info()}))
-        raise
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+    with file.open("a", encoding="utf-8") as stream:
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+        logging.getLogger().addHandler(handler)
+        try:
+            yield
+        except BaseException:
+            handler.emit(logging.makeLogRecord({"msg": "ended by:", "exc_info": sys.exc_info()}))
+            raise
+        finally:
+            logging.getLogger().removeHandler(handler)
