@@ -30,6 +30,9 @@ from stages.rollouts.sampler import Completion, SamplingSettings
 GPU_SHARE_IN_TRAINING, GPU_SHARE_ALONE = 0.3, 0.9
 """Share of the GPU's memory for the engine: beside a trainer (TRL's default), and when it has the GPU for itself."""
 
+CPU_STEP_TOKENS = 2048
+"""On a CPU the engine reads so many tokens of prompts at a time, or the longest one (vLLM's default)."""
+
 GPU_DTYPE = "bfloat16"
 """Precision on a GPU; on a CPU it is fp32."""
 
@@ -217,14 +220,19 @@ def _on_gpu(source: Any) -> dict[str, Any]:
 
 
 def _on_cpu(config: Any) -> dict[str, Any]:
-    """fp32, not compiled: a compiled graph keeps the weights it was traced with."""
+    """fp32, not compiled: a compiled graph keeps the weights it was traced with.
+
+    A prompt is read in one piece: for one cut in two vLLM turns back the generator of its seed, and on a CPU torch's
+    generators cannot be (vLLM 0.31).
+    """
     length = config.max_position_embeddings
     heads = config.num_key_value_heads * (
         getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
     )
     row_bytes = 2 * 4 * config.num_hidden_layers * heads * length  # keys and values in fp32
     cache = max(row_bytes, min(CPU_ROWS * row_bytes, int(CPU_SHARE * psutil.virtual_memory().available)))
-    return {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": cache}
+    whole_prompts = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(CPU_STEP_TOKENS, length)}
+    return {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": cache, **whole_prompts}
 
 
 @contextmanager
