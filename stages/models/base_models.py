@@ -78,7 +78,14 @@ def _take_over(source: BaseSource, checkpoint: str, out: Path) -> None:
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{checkpoint} (revision {revision}) cannot be a base model: {error}") from error
     prepare_tokenizer(tokenizer, source)
-    model = load_whole(AutoModelForCausalLM, checkpoint, revision=revision, use_safetensors=True, dtype="auto")
+    model = load_whole(
+        AutoModelForCausalLM,
+        checkpoint,
+        revision=revision,
+        adapter_kwargs={"revision": revision},  # else transformers looks for adapters on the branch main
+        use_safetensors=True,
+        dtype="auto",
+    )
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise CheckpointError(f"{checkpoint}: its tokenizer has {len(tokenizer)} tokens, its embeddings {rows} rows")
