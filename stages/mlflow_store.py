@@ -145,13 +145,16 @@ class Store:
     def _send_final(self, run_id: str, record: RunRecord, has_curves: bool) -> None:
         """The final scalars, tied to the model they speak of: the one made here, or the only one read.
 
-        Beside curves they are called ``final/<name>``, or they would be one more point of a curve.
+        Beside curves they are called ``final/<name>``, or they would be one more point of a curve. A run that made
+        again what an earlier one did ties none: MLflow keeps every point of a model and sends all whenever it is asked.
         """
         from mlflow.entities import Metric
 
         md5s = [entry.md5 for entry in record.inputs.values() if entry.is_checkpoint]
         about = record.out_md5 if record.checkpoint else md5s[0] if len(md5s) == 1 else None
-        model = self._model(about) if about else None
+        assert record.out_md5 is not None, "a finished run has its output"
+        again = any(run.info.run_id != run_id for run in self._runs_with("dvc.out.md5", record.out_md5, at_most=2))
+        model = self._model(about) if about and not again else None
         there = self.client.get_run(run_id).data.metrics
         named = {metric_key(f"final/{key}" if has_curves else key): value for key, value in record.metrics.items()}
         batch = [
@@ -188,9 +191,9 @@ class Store:
         """The run's page, relative to the server's address."""
         return f"#/experiments/{self.experiment_id}/runs/{run_id}"
 
-    def _runs_with(self, tag: str, value: str) -> "list[Run]":
-        """At most one run: the newest with that tag."""
-        return list(self.client.search_runs([self.experiment_id], f"tags.`{tag}` = '{value}'", max_results=1))
+    def _runs_with(self, tag: str, value: str, at_most: int = 1) -> "list[Run]":
+        """The newest runs with that tag."""
+        return list(self.client.search_runs([self.experiment_id], f"tags.`{tag}` = '{value}'", max_results=at_most))
 
 
 def tracking_uri() -> str:

@@ -294,6 +294,23 @@ def test_an_evaluation_is_tied_to_the_checkpoint_it_measured(client: "MlflowClie
     assert [(m.key, m.value) for m in model.metrics or [] if m.run_id == evaluation] == [("accuracy", 0.5)]
 
 
+@on_both
+def test_a_model_keeps_one_of_each_metric_however_often_it_is_made_and_measured_alike(client: "MlflowClient") -> None:
+    for nth in ("first", "second", "third"):
+        made = record("stage0_base_model", BASE, "base")
+        track(dataclasses.replace(made, name=f"make-{nth}", execution=f"make-{nth}"))
+        measured = record("evaluate", DATA, checkpoint=None, model=model_input(BASE))
+        track(dataclasses.replace(measured, name=f"evaluate-{nth}", execution=f"evaluate-{nth}"))
+    experiment = client.get_experiment_by_name(mlflow_store.EXPERIMENT)
+    assert experiment is not None
+    (model,) = client.search_logged_models([experiment.experiment_id])
+    runs = [only_run(client, name).info.run_id for name in ("make-first", "evaluate-first")]
+    assert sorted((m.run_id, m.key, m.value) for m in model.metrics or []) == sorted(
+        (run, "accuracy", 0.5) for run in runs
+    )
+    assert only_run(client, "evaluate-third").data.metrics == {"accuracy": 0.5}
+
+
 def test_a_checkpoint_that_the_store_does_not_know_is_still_an_input(client: "MlflowClient") -> None:
     track(record("stage4_general_rl", R1, "R1", policy=model_input(DEV1)))
     run = only_run(client, "stage4_general_rl")
