@@ -40,7 +40,7 @@ from stages.models.reward_scorer import RewardModel
 from stages.rewards.sandbox.check import check_sandbox
 from stages.rewards.sandbox.programs import WALL_SECONDS
 from stages.rewards.sharded_grading import grade_in_shards
-from stages.rollouts.generate import generate_groups
+from stages.rollouts.generate import free_sampler, generate_groups
 from stages.rollouts.sampler import SamplingSettings
 from stages.run import StageRun, run_as_stage
 
@@ -121,39 +121,43 @@ def _held_out(config: Config, path: Path) -> list[Problem]:
 def _ask_benchmarks(
     config: Config, checkpoint: Path, public: Sequence[LoadedBenchmark], judge: RewardModel | None, stage: StageRun
 ) -> tuple[list[ScoredCompletion], dict[str, dict[str, float]]]:
-    """All completions of the public benchmarks, and the scores of each."""
-    records, scores = [], {}
-    for loaded in public:
-        stage.note(f"{loaded.name}: {len(loaded.problems)} problems, {loaded.k} completions each")
-        if loaded.bad:
-            first = loaded.bad[0]
-            stage.warn(
-                f"{loaded.name}: {len(loaded.bad)} rows cannot be graded here and are not asked; "
-                f"the first is {first.where}: {first.reason[:200]}"
-            )
-        answers = _answers(
-            config,
-            stage,
-            str(loaded.name),
-            checkpoint,
-            loaded.problems,
-            loaded.k,
-            loaded.sampling,
-            loaded.program_seconds,
-        )
-        asked = [replace(one, benchmark=loaded.name) for one in answers]
-        responses = [final_response(one.text) for one in asked]
-        rewards = None if judge is None else judge.score([one.prompt for one in asked], responses)
+    """All completions of the public benchmarks, and the scores of each; the judge is asked when all is sampled."""
+    asked = [_ask(config, checkpoint, loaded, stage) for loaded in public]
+    free_sampler()  # a GPU may not hold both
+    scores = {}
+    for loaded, records in zip(public, asked, strict=True):
+        responses = [final_response(one.text) for one in records]
         scores[str(loaded.name)] = summarize_benchmark(
             loaded,
-            asked,
-            rewards=rewards,
+            records,
+            rewards=judge.score([one.prompt for one in records], responses) if judge else None,
             behaviour=config.behaviour,
             bootstrap=config.bootstrap,
             seed=stage.seed,
         )
-        records += asked
-    return records, scores
+    return [one for records in asked for one in records], scores
+
+
+def _ask(config: Config, checkpoint: Path, loaded: LoadedBenchmark, stage: StageRun) -> list[ScoredCompletion]:
+    """All completions of one public benchmark; says which of its rows are not asked."""
+    stage.note(f"{loaded.name}: {len(loaded.problems)} problems, {loaded.k} completions each")
+    if loaded.bad:
+        first = loaded.bad[0]
+        stage.warn(
+            f"{loaded.name}: {len(loaded.bad)} rows cannot be graded here and are not asked; "
+            f"the first is {first.where}: {first.reason[:200]}"
+        )
+    answers = _answers(
+        config,
+        stage,
+        str(loaded.name),
+        checkpoint,
+        loaded.problems,
+        loaded.k,
+        loaded.sampling,
+        loaded.program_seconds,
+    )
+    return [replace(one, benchmark=loaded.name) for one in answers]
 
 
 def _answers(

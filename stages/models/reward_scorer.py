@@ -26,19 +26,19 @@ class RewardModel:
     """A reward model kept in memory, for use as a reward in RL."""
 
     def __init__(self, checkpoint: Path) -> None:
-        """Load ``checkpoint`` in the type it is stored in, on the GPU if there is one.
+        """Load ``checkpoint`` in the type it is stored in; it goes to the GPU, if there is one, with the first score.
 
         Raises:
             CheckpointError: it is not a reward model with a tokenizer for chat.
         """
-        import torch
-
         self._tokenizer = load_tokenizer(checkpoint)
         self._model = load_scorer(checkpoint, self._tokenizer).to(stored_dtype(checkpoint)).eval()
-        self._model.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def score(self, prompts: Sequence[str], responses: Sequence[str]) -> list[float]:
         """One score a response (any real number), in order; no responses give an empty list."""
+        import torch
+
+        self._model.to("cuda" if torch.cuda.is_available() else "cpu")
         pairs = zip(prompts, responses, strict=True)
         examples = [encode_whole(self._tokenizer, *pair) for pair in pairs]
         return score_examples(self._model, examples, self._tokenizer.pad_token_id)

@@ -6,6 +6,7 @@ and rejection sampling all ask here; RL asks the same samplers with the weights 
 
 import importlib.util
 import logging
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -51,7 +52,10 @@ def make_sampler(settings: SamplingSettings, source: Any, tokenizer: Any) -> Sam
         ModuleNotFoundError: ``vllm`` is asked for and not installed.
         ValueError: ``native`` is asked for and the model is not a Qwen3.
     """
-    name = settings.sampler
+    return _named_sampler(settings.sampler, source, tokenizer)
+
+
+def _named_sampler(name: SamplerName, source: Any, tokenizer: Any) -> Sampler:
     if name == "auto":
         import torch
 
@@ -114,31 +118,41 @@ def generate_portions(
 ) -> Iterator[tuple[Sequence[Problem], list[list[Completion]]]]:
     """Each portion of problems with its groups; portion n is drawn with the stage's seed + n.
 
-    Prompts of a portion are decoded in order of length, so that little of a batch is padding.
+    Prompts of a portion are decoded in order of length, so that little of a batch is padding. The sampler stays in
+    memory for the next call, see ``free_sampler``.
     """
     from stages.models.checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(checkpoint)
     prepare = partial(_shard_sampler, checkpoint, settings, group_size)
-    try:
-        for number, problems in enumerate(portions):
-            prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
-            ids = tokenizer(prompts, add_special_tokens=False).input_ids if prompts else []
-            order = sorted(range(len(ids)), key=lambda place: len(ids[place]))
-            shards = cut([ids[place] for place in order], settings.shard_prompts, stage.seed + number)
-            done = stage.do_shards(f"{name}-{number}-sampled", prepare, shards, on_gpus=True)
-            by_place = dict(zip(order, [group for groups in done for group in groups], strict=True))
-            yield problems, with_opened_thought(prompts, [by_place[place] for place in range(len(problems))])
-    finally:
-        _shard_sampler.cache_clear()
+    for number, problems in enumerate(portions):
+        prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
+        ids = tokenizer(prompts, add_special_tokens=False).input_ids if prompts else []
+        order = sorted(range(len(ids)), key=lambda place: len(ids[place]))
+        shards = cut([ids[place] for place in order], settings.shard_prompts, stage.seed + number)
+        done = stage.do_shards(f"{name}-{number}-sampled", prepare, shards, on_gpus=True)
+        by_place = dict(zip(order, [group for groups in done for group in groups], strict=True))
+        yield problems, with_opened_thought(prompts, [by_place[place] for place in range(len(problems))])
 
 
-@lru_cache(maxsize=1)  # one model for all portions that are sampled in this process
 def _shard_sampler(
     checkpoint: Path, settings: SamplingSettings, group_size: int
 ) -> Callable[[Prompts], list[list[Completion]]]:
     """What samples a shard."""
+    sampler = _sampler(checkpoint, settings.sampler, (checkpoint / "config.json").stat().st_mtime_ns)
+    return lambda shard: sampler.sample(list(shard[0]), group_size=group_size, settings=settings, seed=shard[1])
+
+
+@lru_cache(maxsize=1)  # an engine takes seconds to minutes to start, and evaluation asks for each benchmark apart
+def _sampler(checkpoint: Path, name: SamplerName, changed_ns: int) -> Sampler:
+    """The sampler ``name`` over ``checkpoint`` as it was written at ``changed_ns``."""
     from stages.models.checkpoints import load_tokenizer
 
-    sampler = make_sampler(settings, checkpoint, load_tokenizer(checkpoint))
-    return lambda shard: sampler.sample(list(shard[0]), group_size=group_size, settings=settings, seed=shard[1])
+    return _named_sampler(name, checkpoint, load_tokenizer(checkpoint))
+
+
+def free_sampler() -> None:
+    """Give back the memory of the sampler over a checkpoint that this process keeps, if it keeps one."""
+    if _sampler.cache_info().currsize and (vllm := sys.modules.get("stages.rollouts.vllm_sampler")):
+        vllm.VllmSampler.stop_engine()
+    _sampler.cache_clear()

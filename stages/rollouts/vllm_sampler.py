@@ -111,15 +111,21 @@ class VllmSampler:
         other = VllmSampler._running
         if other is self:
             return
-        if other is not None:
+        if other is not None and _is_rank():
             self._engine, other._engine, other._synced = other._engine, None, None
-            VllmSampler._running = None
-            if not _is_rank():
-                self._engine.llm_engine.engine_core.shutdown()
-                self._engine = None
-                gc.collect()
+        else:
+            VllmSampler.stop_engine()
         self._engine = self._engine or _start_engine(self._source)
         VllmSampler._running = self
+
+    @classmethod
+    def stop_engine(cls) -> None:
+        """Stop this process's engine, if one runs, and free its memory; a sampler that is asked starts a new one."""
+        running, VllmSampler._running = VllmSampler._running, None
+        if running is not None:
+            running._engine.llm_engine.engine_core.shutdown()
+            running._engine, running._synced = None, None
+            gc.collect()
 
     def _require_room(self, longest: int, max_tokens: int) -> None:
         limit = self._engine.llm_engine.model_config.max_model_len

@@ -12,6 +12,7 @@ from stages.data.problems import Problem, write_problems
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.evaluation.records import read_records
 from stages.evaluation.statistics import BootstrapSettings
+from stages.rollouts import generate
 from stages.rollouts.sampler import Completion, SamplingSettings
 from stages.run import StageRun
 
@@ -240,3 +241,26 @@ def test_a_benchmark_that_cannot_be_had_stops_before_anything_is_sampled(folders
     with pytest.raises(CannotRunError, match="no commit is pinned"):
         run(*folders, benchmarks=[{"name": "codeforces"}])
     assert list(folders[1].iterdir()) == []
+
+
+def test_held_out_problems_and_all_benchmarks_are_answered_by_one_sampler_which_is_freed_then(
+    tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    real = generate._named_sampler
+    monkeypatch.setattr(generate, "_named_sampler", lambda name, *given: made.append(given[0]) or real(name, *given))
+    generate.free_sampler()
+    for name in ("problems", "out"):
+        (tmp_path / name).mkdir()
+    write_problems(PROBLEMS, tmp_path / "problems" / "eval.jsonl")
+    gsm8k = tmp_path / "gsm8k.jsonl"
+    gsm8k.write_text(json.dumps({"question": "What is 2+1?", "answer": "#### 3"}) + "\n")
+    benchmarks = [
+        sums(tmp_path) | {"k": 1, "max_tokens": 4},
+        {"name": "gsm8k", "file": str(gsm8k), "k": 2, "max_tokens": 8},
+    ]
+    config = evaluate.Config.model_validate(CONFIG.model_dump() | {"benchmarks": benchmarks})
+    stage = StageRun(name="evaluate@base", item="base", seed=0, work=tmp_path)
+    evaluate.run(config, stage, checkpoint=tiny_checkpoint, problems=tmp_path / "problems", out=tmp_path / "out")
+    assert made == [tiny_checkpoint]
+    assert generate._sampler.cache_info().currsize == 0

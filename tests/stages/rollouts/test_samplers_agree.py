@@ -27,7 +27,7 @@ from stages.data.problems import Problem
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
 from stages.rollouts import generate, vllm_sampler
-from stages.rollouts.generate import choose_sampler, generate_groups, make_sampler
+from stages.rollouts.generate import choose_sampler, free_sampler, generate_groups, make_sampler
 from stages.rollouts.policy_weights import named_weights
 from stages.rollouts.sampler import Completion, Sampler, SamplingSettings
 from stages.run import StageRun
@@ -275,6 +275,26 @@ def test_a_checkpoint_is_sampled_as_its_model_in_memory(checkpoint, tokenizer, p
     sampler = make_sampler(settings, load_policy(checkpoint).eval(), tokenizer)
     ((expected,),) = sampler.sample(prompts[:1], group_size=1, settings=settings, seed=0)
     assert from_folder.tokens == expected.tokens
+
+
+@needs_vllm
+def test_an_engine_serves_one_checkpoint_call_after_call_until_it_is_freed(checkpoint, stage):
+    problem = Problem(
+        id="p", domain="math", grader="math", source="chain", language="en", prompt=PROMPTS[0], answer="3"
+    )
+
+    def answer(name: str, settings: SamplingSettings) -> Completion:
+        ((one,),) = generate_groups(stage, name, checkpoint, [problem], settings, group_size=1)
+        return one
+
+    free_sampler()
+    first = answer("first", named("vllm", GREEDY))
+    engine = vllm_sampler.VllmSampler._running
+    assert answer("longer", named("vllm", GREEDY.model_copy(update={"max_tokens": GREEDY.max_tokens + 1})))
+    assert vllm_sampler.VllmSampler._running is engine is not None
+    free_sampler()
+    assert vllm_sampler.VllmSampler._running is None
+    assert answer("again", named("vllm", GREEDY)) == first
 
 
 @needs_vllm
