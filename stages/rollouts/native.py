@@ -14,7 +14,7 @@ from transformers import Qwen3ForCausalLM
 from stages.cannot_run import CannotRunError
 from stages.rollouts.decoder import Cache, Decoder
 from stages.rollouts.policy_weights import without_wrapper
-from stages.rollouts.sampler import Completion, SamplingSettings
+from stages.rollouts.sampler import Completion, SamplingSettings, require_room
 
 COMPACT_BELOW = 0.85
 """Share of unfinished rows under which finished ones are dropped: copying the cache costs about a step."""
@@ -67,6 +67,7 @@ class NativeSampler:
         Raises:
             CannotRunError: the longest prompt and ``max_tokens`` exceed the model's context.
         """
+        require_room(prompts, settings.max_tokens, self._model.config.max_position_embeddings)
         generator = torch.Generator().manual_seed(seed)
         groups: list[list[Completion]] = []
         for start in range(0, len(prompts), settings.batch_prompts):
@@ -79,11 +80,6 @@ class NativeSampler:
     ) -> list[list[Completion]]:
         width = max(map(len, prompts))
         slots = width + settings.max_tokens
-        limit = self._model.config.max_position_embeddings
-        if slots > limit:
-            raise CannotRunError(
-                f"prompt of {width} tokens + max_tokens {settings.max_tokens} exceed the context of {limit}"
-            )
         decoder = Decoder(self._model, slots)
         ids, real = _left_padded(prompts, width)
         sees = torch.ones(width, width, dtype=torch.bool).tril()[None, None] & real[:, None, None, :]

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from stages.cannot_run import CannotRunError
 from stages.data.chat_format import opened_thought
 
 SamplerName = Literal["auto", "native", "vllm", "transformers"]
@@ -60,6 +61,20 @@ class Sampler(Protocol):
     ) -> list[list[Completion]]:
         """One group of ``group_size`` completions a prompt (token ids), in order."""
         ...
+
+
+def require_room(prompts: list[list[int]], max_tokens: int, context: int | None) -> None:
+    """Prompts and ``max_tokens`` more fit into a model's ``context`` (tokens; None: it has no limit).
+
+    Raises:
+        CannotRunError: the longest prompt does not.
+    """
+    longest = max(map(len, prompts), default=0)
+    if context is not None and longest + max_tokens > context:
+        raise CannotRunError(
+            f"prompt of {longest} tokens + max_tokens {max_tokens} exceed the context of {context}; lower max_tokens "
+            "of the stage's sampling or the benchmark, or leave out long problems (stage0_problems.max_prompt_tokens)"
+        )
 
 
 def with_opened_thought(prompts: Sequence[str], groups: list[list[Completion]]) -> list[list[Completion]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from stages.rollouts.sampler import Completion, SamplingSettings
+from stages.rollouts.sampler import Completion, SamplingSettings, require_room
 
 
 class TransformersSampler:
@@ -24,7 +24,13 @@ class TransformersSampler:
     def sample(
         self, prompts: list[list[int]], *, group_size: int, settings: SamplingSettings, seed: int
     ) -> list[list[Completion]]:
-        """One group a prompt, in order; no prompts give no groups. Seeds torch's global generator for the call."""
+        """One group a prompt, in order; no prompts give no groups. Seeds torch's global generator for the call.
+
+        Raises:
+            CannotRunError: the longest prompt and ``max_tokens`` exceed the model's context.
+        """
+        context = getattr(self._model.config, "max_position_embeddings", None)  # Bloom and Mamba have none
+        require_room(prompts, settings.max_tokens, context)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             was_training = self._model.training

@@ -25,7 +25,7 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 
 from stages.cannot_run import CannotRunError
 from stages.rollouts.policy_weights import named_weights, weights_state, without_wrapper
-from stages.rollouts.sampler import Completion, SamplingSettings
+from stages.rollouts.sampler import Completion, SamplingSettings, require_room
 
 GPU_SHARE_IN_TRAINING, GPU_SHARE_ALONE = 0.3, 0.9
 """Share of the GPU's memory for the engine: beside a trainer (TRL's default), and when it has the GPU for itself."""
@@ -94,7 +94,7 @@ class VllmSampler:
             return []
         with _torch_as_it_was():
             self._take_engine()
-            self._require_room(max(map(len, prompts)), settings.max_tokens)
+            require_room(prompts, settings.max_tokens, self._engine.llm_engine.model_config.max_model_len)
             self._sync()
             self._engine.reset_prefix_cache()  # also with the same weights: a call must not depend on earlier ones
             draws = 1 if settings.temperature == 0 else group_size  # vLLM refuses to be greedy more than once
@@ -126,11 +126,6 @@ class VllmSampler:
             running._engine.llm_engine.engine_core.shutdown()
             running._engine, running._synced = None, None
             gc.collect()
-
-    def _require_room(self, longest: int, max_tokens: int) -> None:
-        limit = self._engine.llm_engine.model_config.max_model_len
-        if longest + max_tokens > limit:
-            raise CannotRunError(f"prompt of {longest} tokens + max_tokens {max_tokens} exceed the context of {limit}")
 
     def _sync(self) -> None:
         """Give the engine the weights of the model in memory, if it has others."""

@@ -127,10 +127,3 @@ def test_top_p_leaves_only_the_likeliest_tokens_that_reach_it():
     logits = torch.tensor([[0.6, 0.3, 0.1]]).log().expand(2_000, 3)
     chosen, _ = draw(logits, SAMPLED.model_copy(update={"top_p": 0.7}), torch.Generator().manual_seed(0))
     assert set(chosen.tolist()) == {0, 1}
-
-
-def test_a_prompt_that_does_not_fit_into_the_context_is_refused(policy):
-    model, tokenizer = policy
-    settings = SAMPLED.model_copy(update={"max_tokens": 127})
-    with pytest.raises(ValueError, match="exceed the context of 128"):
-        make_sampler(settings, model, tokenizer).sample([[5, 6]], group_size=1, settings=settings, seed=0)

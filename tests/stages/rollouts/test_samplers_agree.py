@@ -371,7 +371,7 @@ def test_vllm_gets_weights_only_when_they_have_changed(model, prompts, samplers,
     assert calls == ["reload_weights"]
 
 
-@pytest.mark.parametrize("name", ["native", pytest.param("vllm", marks=needs_vllm)])
+@pytest.mark.parametrize("name", SAMPLERS)
 def test_a_prompt_that_does_not_fit_into_the_context_is_refused(model, samplers, name):
     settings = SAMPLED.model_copy(update={"max_tokens": 127})
     with pytest.raises(ValueError, match="prompt of 2 tokens \\+ max_tokens 127 exceed the context of 128"):
