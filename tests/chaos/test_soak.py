@@ -17,7 +17,7 @@ def after(graphs: int, **more: float) -> list[Use]:
 
 @pytest.mark.parametrize("name", ["processes", "descriptors", "temporary"])
 def test_one_more_left_behind_by_each_graph_is_growth(name):
-    assert [line.split()[0] for line in grown(after(6, **{name: 1}))] == [name]
+    assert [line.split()[0] for line in grown(after(WARM_UP + 4, **{name: 1}))] == [name]
 
 
 def test_a_pool_that_breathes_and_caches_that_fill_are_no_growth():
@@ -29,4 +29,4 @@ def test_a_pool_that_breathes_and_caches_that_fill_are_no_growth():
 
 @pytest.mark.parametrize(("growth", "said"), [(GROWTH_MB + 0.1, 1), (GROWTH_MB - 0.1, 0)])
 def test_memory_may_grow_by_what_databases_cache_and_no_more(growth, said):
-    assert len(grown(after(6, memory_mb=growth))) == said
+    assert len(grown(after(WARM_UP + 4, memory_mb=growth))) == said
