@@ -10,10 +10,11 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stages.cannot_run import CannotRunError
 from stages.config import SandboxLevel, StageConfig, load_params, load_sandbox, load_seed, stage_config
-from stages.contract.arguments import read_arguments
+from stages.contract.arguments import Arguments, read_arguments
 from stages.contract.fingerprint import StageCode, fingerprint, read_code
 from stages.contract.record import InputRecord, RunRecord, git_state
 from stages.digest import FileVersions, dvc_md5, file_versions
@@ -75,38 +76,11 @@ def make_plan(
     code = read_code(f"stages.{stage}", Path(run.__globals__["__file__"]).resolve().parents[1])
     there = {name: path for name, path in arguments.inputs.items() if path.exists()}
     versions = {name: file_versions(path) for name, path in there.items()}
-    inputs = {
-        name: earlier.record.inputs[name]
-        if earlier is not None and earlier.versions.get(name) == versions[name]
-        else InputRecord(path=path.as_posix(), md5=dvc_md5(path), is_checkpoint=(path / "config.json").is_file())
-        for name, path in there.items()
+    known = {
+        name: earlier.record.inputs[name] for name in there if earlier and earlier.versions.get(name) == versions[name]
     }
-    settings = config.model_dump(mode="json")
-    commit, dirty = git_state()
-    record = RunRecord(
-        name=stage if arguments.item is None else f"{stage}@{arguments.item}",
-        stage=stage,
-        item=arguments.item,
-        checkpoint=checkpoint.format(item=arguments.item) if checkpoint else None,
-        fingerprint=fingerprint(
-            stage=stage,
-            item=arguments.item,
-            params=settings,
-            seed=seed,
-            inputs={name: entry.md5 for name, entry in inputs.items()},
-            code=code.digest,
-        ),
-        params=settings,
-        seed=seed,
-        inputs=inputs,
-        out_path=arguments.out.as_posix(),
-        execution=uuid.uuid4().hex,
-        started_ms=now_ms(),
-        git_commit=commit,
-        git_dirty=dirty,
-        parent_run_id=os.environ.get("R1_PARENT_RUN_ID"),
-        flow_run_id=os.environ.get("R1_FLOW_RUN_ID"),
-    )
+    inputs = {name: known.get(name) or _input_record(path) for name, path in there.items()}
+    record = _new_record(stage, arguments, checkpoint, config.model_dump(mode="json"), seed, inputs, code)
     return Plan(
         record=record,
         config=config,
@@ -116,6 +90,43 @@ def make_plan(
         versions=versions,
         out=arguments.out,
         code=code,
+    )
+
+
+def _input_record(path: Path) -> InputRecord:
+    return InputRecord(path=path.as_posix(), md5=dvc_md5(path), is_checkpoint=(path / "config.json").is_file())
+
+
+def _new_record(
+    stage: str,
+    arguments: Arguments,
+    checkpoint: str | None,
+    params: dict[str, Any],
+    seed: int,
+    inputs: dict[str, InputRecord],
+    code: StageCode,
+) -> RunRecord:
+    """The record of a run that begins now."""
+    commit, dirty = git_state()
+    md5s = {name: entry.md5 for name, entry in inputs.items()}
+    return RunRecord(
+        name=stage if arguments.item is None else f"{stage}@{arguments.item}",
+        stage=stage,
+        item=arguments.item,
+        checkpoint=checkpoint.format(item=arguments.item) if checkpoint else None,
+        fingerprint=fingerprint(
+            stage=stage, item=arguments.item, params=params, seed=seed, inputs=md5s, code=code.digest
+        ),
+        params=params,
+        seed=seed,
+        inputs=inputs,
+        out_path=arguments.out.as_posix(),
+        execution=uuid.uuid4().hex,
+        started_ms=now_ms(),
+        git_commit=commit,
+        git_dirty=dirty,
+        parent_run_id=os.environ.get("R1_PARENT_RUN_ID"),
+        flow_run_id=os.environ.get("R1_FLOW_RUN_ID"),
     )
 
 
