@@ -122,7 +122,7 @@ def _ask_benchmarks(
     config: Config, checkpoint: Path, public: Sequence[LoadedBenchmark], judge: RewardModel | None, stage: StageRun
 ) -> tuple[list[ScoredCompletion], dict[str, dict[str, float]]]:
     """All completions of the public benchmarks, and the scores of each; the judge is asked when all is sampled."""
-    asked = [_ask(config, checkpoint, loaded, stage) for loaded in public]
+    asked = [_ask_benchmark(config, checkpoint, loaded, stage) for loaded in public]
     free_sampler()  # a GPU may not hold both
     scores = {}
     for loaded, records in zip(public, asked, strict=True):
@@ -138,7 +138,9 @@ def _ask_benchmarks(
     return [one for records in asked for one in records], scores
 
 
-def _ask(config: Config, checkpoint: Path, loaded: LoadedBenchmark, stage: StageRun) -> list[ScoredCompletion]:
+def _ask_benchmark(
+    config: Config, checkpoint: Path, loaded: LoadedBenchmark, stage: StageRun
+) -> list[ScoredCompletion]:
     """All completions of one public benchmark; says which of its rows are not asked."""
     stage.note(f"{loaded.name}: {len(loaded.problems)} problems, {loaded.k} completions each")
     if loaded.bad:

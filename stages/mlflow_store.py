@@ -50,7 +50,7 @@ class Store:
         """The id of the run for ``record``: made now, or the one a killed run left."""
         from mlflow.entities import Param
 
-        found = self._runs_with("r1.execution", record.execution)
+        found = self._runs_with({"r1.execution": record.execution})
         if found:
             run_id = found[0].info.run_id
             self.client.update_run(run_id, status=Status.RUNNING)
@@ -146,14 +146,14 @@ class Store:
         """The final scalars, tied to the model they speak of: the one made here, or the only one read.
 
         Beside curves they are called ``final/<name>``, or they would be one more point of a curve. A run that made
-        again what an earlier one did ties none: MLflow keeps every point of a model and sends all whenever it is asked.
+        the same of the same again ties none: MLflow keeps every point of a model and sends all whenever it is asked.
         """
         from mlflow.entities import Metric
 
         md5s = [entry.md5 for entry in record.inputs.values() if entry.is_checkpoint]
         about = record.out_md5 if record.checkpoint else md5s[0] if len(md5s) == 1 else None
-        assert record.out_md5 is not None, "a finished run has its output"
-        again = any(run.info.run_id != run_id for run in self._runs_with("dvc.out.md5", record.out_md5, at_most=2))
+        alike = self._runs_with({"dvc.out.md5": record.out_md5, "r1.fingerprint": record.fingerprint}, at_most=2)
+        again = any(run.info.run_id != run_id for run in alike)
         model = self._model(about) if about and not again else None
         there = self.client.get_run(run_id).data.metrics
         named = {metric_key(f"final/{key}" if has_curves else key): value for key, value in record.metrics.items()}
@@ -184,16 +184,17 @@ class Store:
 
     def _page_of_maker(self, entry: InputRecord) -> str | None:
         """Where MLflow shows the run that made ``entry``; None if this store does not know it."""
-        runs = self._runs_with("dvc.out.md5", entry.md5)
+        runs = self._runs_with({"dvc.out.md5": entry.md5})
         return self.page(runs[0].info.run_id) if runs else None
 
     def page(self, run_id: str) -> str:
         """The run's page, relative to the server's address."""
         return f"#/experiments/{self.experiment_id}/runs/{run_id}"
 
-    def _runs_with(self, tag: str, value: str, at_most: int = 1) -> "list[Run]":
-        """The newest runs with that tag."""
-        return list(self.client.search_runs([self.experiment_id], f"tags.`{tag}` = '{value}'", max_results=at_most))
+    def _runs_with(self, tags: Mapping[str, str | None], at_most: int = 1) -> "list[Run]":
+        """The newest runs with all of ``tags``."""
+        wanted = " and ".join(f"tags.`{tag}` = '{value}'" for tag, value in tags.items())
+        return list(self.client.search_runs([self.experiment_id], wanted, max_results=at_most))
 
 
 def tracking_uri() -> str:

@@ -6,9 +6,8 @@ and rejection sampling all ask here; RL asks the same samplers with the weights 
 
 import importlib.util
 import logging
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,10 +51,7 @@ def make_sampler(settings: SamplingSettings, source: Any, tokenizer: Any) -> Sam
         ModuleNotFoundError: ``vllm`` is asked for and not installed.
         ValueError: ``native`` is asked for and the model is not a Qwen3.
     """
-    return _named_sampler(settings.sampler, source, tokenizer)
-
-
-def _named_sampler(name: SamplerName, source: Any, tokenizer: Any) -> Sampler:
+    name = settings.sampler
     if name == "auto":
         import torch
 
@@ -139,20 +135,26 @@ def _shard_sampler(
     checkpoint: Path, settings: SamplingSettings, group_size: int
 ) -> Callable[[Prompts], list[list[Completion]]]:
     """What samples a shard."""
-    sampler = _sampler(checkpoint, settings.sampler, (checkpoint / "config.json").stat().st_mtime_ns)
+    sampler = _kept_sampler(checkpoint, settings)
     return lambda shard: sampler.sample(list(shard[0]), group_size=group_size, settings=settings, seed=shard[1])
 
 
-@lru_cache(maxsize=1)  # an engine takes seconds to minutes to start, and evaluation asks for each benchmark apart
-def _sampler(checkpoint: Path, name: SamplerName, changed_ns: int) -> Sampler:
-    """The sampler ``name`` over ``checkpoint`` as it was written at ``changed_ns``."""
+_kept: dict[tuple[Path, SamplerName, int], Sampler] = {}
+"""This process's sampler over a checkpoint, if it has one: an engine takes seconds to minutes to start."""
+
+
+def _kept_sampler(checkpoint: Path, settings: SamplingSettings) -> Sampler:
+    """The sampler over ``checkpoint`` as it is now on disk; that of another one is closed first."""
     from stages.models.checkpoints import load_tokenizer
 
-    return _named_sampler(name, checkpoint, load_tokenizer(checkpoint))
+    key = checkpoint, settings.sampler, (checkpoint / "config.json").stat().st_mtime_ns
+    if key not in _kept:
+        free_sampler()
+        _kept[key] = make_sampler(settings, checkpoint, load_tokenizer(checkpoint))
+    return _kept[key]
 
 
 def free_sampler() -> None:
-    """Give back the memory of the sampler over a checkpoint that this process keeps, if it keeps one."""
-    if _sampler.cache_info().currsize and (vllm := sys.modules.get("stages.rollouts.vllm_sampler")):
-        vllm.VllmSampler.stop_engine()
-    _sampler.cache_clear()
+    """Close the sampler over a checkpoint that this process keeps, if it keeps one."""
+    while _kept:
+        _kept.popitem()[1].close()

@@ -75,6 +75,9 @@ class NativeSampler:
             groups += self._sample_batch(batch, group_size, settings, generator)
         return groups
 
+    def close(self) -> None:
+        """Nothing is held beside the model."""
+
     def _sample_batch(
         self, prompts: list[list[int]], group_size: int, settings: SamplingSettings, generator: torch.Generator
     ) -> list[list[Completion]]:

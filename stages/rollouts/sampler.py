@@ -62,6 +62,10 @@ class Sampler(Protocol):
         """One group of ``group_size`` completions a prompt (token ids), in order."""
         ...
 
+    def close(self) -> None:
+        """Give back what the sampler holds beside the model; one that is asked again takes it again."""
+        ...
+
 
 def require_room(prompts: list[list[int]], max_tokens: int, context: int | None) -> None:
     """Prompts and ``max_tokens`` more fit into a model's ``context`` (tokens; None: it has no limit).

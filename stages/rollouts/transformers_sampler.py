@@ -44,6 +44,9 @@ class TransformersSampler:
             self._model.train(was_training)
         return groups
 
+    def close(self) -> None:
+        """Nothing is held beside the model."""
+
     def _sample_batch(
         self, prompts: list[list[int]], group_size: int, settings: SamplingSettings
     ) -> list[list[Completion]]:

@@ -113,18 +113,17 @@ class VllmSampler:
             return
         if other is not None and _is_rank():
             self._engine, other._engine, other._synced = other._engine, None, None
-        else:
-            VllmSampler.stop_engine()
+        elif other is not None:
+            other.close()
         self._engine = self._engine or _start_engine(self._source)
         VllmSampler._running = self
 
-    @classmethod
-    def stop_engine(cls) -> None:
-        """Stop this process's engine, if one runs, and free its memory; a sampler that is asked starts a new one."""
-        running, VllmSampler._running = VllmSampler._running, None
-        if running is not None:
-            running._engine.llm_engine.engine_core.shutdown()
-            running._engine, running._synced = None, None
+    def close(self) -> None:
+        """Stop the engine, if it is this sampler's that runs, and free its memory."""
+        if VllmSampler._running is self:
+            VllmSampler._running = None
+            self._engine.llm_engine.engine_core.shutdown()
+            self._engine, self._synced = None, None
             gc.collect()
 
     def _sync(self) -> None:

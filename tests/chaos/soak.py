@@ -65,14 +65,12 @@ def measure(root: Path, temporary: Path) -> Use:
 
 
 def grown(uses: list[Use]) -> list[str]:
-    """A sentence for each thing that grew over ``uses``, one a graph; nothing is said of fewer than two after warm-up.
+    """A sentence for each thing that grew over ``uses``, one a graph, of which two or more come after warm-up.
 
     A count has grown if even the least of the last half is more than the most of the first: a pool that breathes has
     not.
     """
     compared = uses[WARM_UP:]
-    if len(compared) < 2:
-        return []
     said = []
     for name in ("processes", "descriptors", "temporary"):
         counts = [getattr(use, name) for use in compared]
@@ -116,7 +114,7 @@ def soak(folder: Path, *, graphs: int, seconds: float) -> list[Use]:
 
 
 def main() -> int:
-    """Exit status 0 if nothing grew, 1 and what did if not."""
+    """Exit status 0 if nothing grew, 1 and what did if not, or if there were too few graphs to tell."""
     parser = argparse.ArgumentParser(description="Run the smoke graph again and again and look for growth.")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--graphs", type=int, default=100)
@@ -126,6 +124,9 @@ def main() -> int:
         uses = soak(arguments.folder.resolve(), graphs=arguments.graphs, seconds=arguments.hours * 3600)
     except PromiseBrokenError as broken:
         sys.stdout.write(f"FAILED: {broken}\n")
+        return 1
+    if len(uses) < WARM_UP + 2:
+        sys.stdout.write(f"TOO FEW: {len(uses)} graphs; growth shows from the {WARM_UP + 2}th on, give more hours\n")
         return 1
     said = grown(uses)
     sys.stdout.write("".join(f"GREW: {line}\n" for line in said) or f"{len(uses)} graphs, nothing grew\n")

@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.chaos import soak
 from tests.chaos.soak import GROWTH_MB, WARM_UP, Use, grown
 
 FLAT = Use(processes=5, descriptors=80, temporary=3, memory_mb=400.0)
@@ -24,9 +25,18 @@ def test_a_pool_that_breathes_and_caches_that_fill_are_no_growth():
     breathing = [Use(processes=5, descriptors=80 + 7 * (graph % 2), temporary=3, memory_mb=400.0) for graph in range(8)]
     filling = [Use(processes=1, descriptors=9, temporary=0, memory_mb=100.0 * graph) for graph in range(WARM_UP)]
     assert grown(filling + breathing) == []
-    assert grown([*filling, FLAT]) == []  # a single graph after them tells nothing
 
 
 @pytest.mark.parametrize(("growth", "said"), [(GROWTH_MB + 0.1, 1), (GROWTH_MB - 0.1, 0)])
 def test_memory_may_grow_by_what_databases_cache_and_no_more(growth, said):
     assert len(grown(after(WARM_UP + 4, memory_mb=growth))) == said
+
+
+@pytest.mark.parametrize(
+    ("graphs", "status", "said"), [(11, 1, "TOO FEW: 11 graphs"), (12, 0, "12 graphs, nothing grew")]
+)
+def test_too_few_graphs_are_no_proof(monkeypatch, capsys, graphs, status, said):
+    monkeypatch.setattr(soak, "soak", lambda *_, **__: [FLAT] * graphs)
+    monkeypatch.setattr("sys.argv", ["soak", "folder"])
+    assert soak.main() == status
+    assert capsys.readouterr().out.startswith(said)

@@ -247,8 +247,8 @@ def test_held_out_problems_and_all_benchmarks_are_answered_by_one_sampler_which_
     tmp_path: Path, tiny_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[Path] = []
-    real = generate._named_sampler
-    monkeypatch.setattr(generate, "_named_sampler", lambda name, *given: made.append(given[0]) or real(name, *given))
+    real = generate.make_sampler
+    monkeypatch.setattr(generate, "make_sampler", lambda one, *given: made.append(given[0]) or real(one, *given))
     generate.free_sampler()
     for name in ("problems", "out"):
         (tmp_path / name).mkdir()
@@ -263,4 +263,4 @@ def test_held_out_problems_and_all_benchmarks_are_answered_by_one_sampler_which_
     stage = StageRun(name="evaluate@base", item="base", seed=0, work=tmp_path)
     evaluate.run(config, stage, checkpoint=tiny_checkpoint, problems=tmp_path / "problems", out=tmp_path / "out")
     assert made == [tiny_checkpoint]
-    assert generate._sampler.cache_info().currsize == 0
+    assert generate._kept == {}

@@ -294,21 +294,35 @@ def test_an_evaluation_is_tied_to_the_checkpoint_it_measured(client: "MlflowClie
     assert [(m.key, m.value) for m in model.metrics or [] if m.run_id == evaluation] == [("accuracy", 0.5)]
 
 
+def measured(client: "MlflowClient", md5: str) -> set[tuple[str, float]]:
+    """The runs that tied a metric to the model ``md5``, with its value; each run did so once."""
+    experiment = client.get_experiment_by_name(mlflow_store.EXPERIMENT)
+    assert experiment is not None
+    (model,) = client.search_logged_models([experiment.experiment_id], f"tags.`dvc.md5` = '{md5}'")
+    found = [(client.get_run(metric.run_id).info.run_name, metric.value) for metric in model.metrics or []]
+    assert len(found) == len(set(found))
+    return set(found)
+
+
 @on_both
 def test_a_model_keeps_one_of_each_metric_however_often_it_is_made_and_measured_alike(client: "MlflowClient") -> None:
     for nth in ("first", "second", "third"):
         made = record("stage0_base_model", BASE, "base")
         track(dataclasses.replace(made, name=f"make-{nth}", execution=f"make-{nth}"))
-        measured = record("evaluate", DATA, checkpoint=None, model=model_input(BASE))
-        track(dataclasses.replace(measured, name=f"evaluate-{nth}", execution=f"evaluate-{nth}"))
-    experiment = client.get_experiment_by_name(mlflow_store.EXPERIMENT)
-    assert experiment is not None
-    (model,) = client.search_logged_models([experiment.experiment_id])
-    runs = [only_run(client, name).info.run_id for name in ("make-first", "evaluate-first")]
-    assert sorted((m.run_id, m.key, m.value) for m in model.metrics or []) == sorted(
-        (run, "accuracy", 0.5) for run in runs
-    )
+        evaluation = record("evaluate", DATA, checkpoint=None, model=model_input(BASE))
+        track(dataclasses.replace(evaluation, name=f"evaluate-{nth}", execution=f"evaluate-{nth}"))
+    assert measured(client, BASE) == {("make-first", 0.5), ("evaluate-first", 0.5)}
     assert only_run(client, "evaluate-third").data.metrics == {"accuracy": 0.5}
+
+
+def test_equal_results_of_two_models_are_tied_to_each_of_them(client: "MlflowClient") -> None:
+    for name, md5 in (("base", BASE), ("Dev1", DEV1)):
+        track(dataclasses.replace(record(name, md5, name), metrics={}))
+        evaluation = record("evaluate", DATA, checkpoint=None, model=model_input(md5))
+        own = {"name": f"evaluate@{name}", "execution": f"evaluate@{name}", "fingerprint": f"evaluate@{name}"}
+        track(dataclasses.replace(evaluation, **own))
+    assert measured(client, BASE) == {("evaluate@base", 0.5)}
+    assert measured(client, DEV1) == {("evaluate@Dev1", 0.5)}
 
 
 def test_a_checkpoint_that_the_store_does_not_know_is_still_an_input(client: "MlflowClient") -> None:

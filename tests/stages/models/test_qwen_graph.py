@@ -41,7 +41,6 @@ GRPO = {
 }
 REWARD_MODEL = SFT | {"epochs": 1, "learning_rate": 1.0e-3}
 SMALL: dict[str, dict[str, Any]] = {
-    "planning": {"devices": 1},
     "stage0_problems": {"perturbed_problems": 4, "difficulty": {"samples": 1, "drop_from": 0.9, "sampling": SAMPLING}},
     "stage0_r1_zero": {"grpo": GRPO},
     "stage1_cold_start_data": {
