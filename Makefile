@@ -87,7 +87,7 @@ chaos: setup  ## kill what runs at random, N=200 times, starve it, take its serv
 	  $(RUN) tests.chaos.kill_runs $$folder --kills $$(($(N) * 4 / 5)) $(if $(SEED),--seed $(SEED)) && \
 	  rm -rf $$folder/killed && \
 	  $(RUN) tests.chaos.kill_runs $$folder --flow --kills $$(($(N) / 5)) $(if $(SEED),--seed $(SEED)) && \
-	  $(RUN) pytest tests/stages/test_starvation.py tests/stages/test_tracking_faults.py tests/tasks \
+	  $(RUN) pytest tests/stages/test_starvation.py tests/stages/tracking tests/tasks \
 	    tests/stages/training/test_resume.py && \
 	  rm -rf $$folder
 

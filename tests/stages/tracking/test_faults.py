@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from stages import mlflow_store, tracking
-from tests.stages.test_tracking import client, migrated_database, only_run, points, server  # noqa: F401 (fixtures)
+from tests.stages.tracking.runs import only_run, points
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -73,7 +73,7 @@ class Relay:
 
 
 @pytest.fixture
-def relay(server: tuple[str, "subprocess.Popen[bytes]"]) -> Iterator[Relay]:  # noqa: F811
+def relay(server: tuple[str, "subprocess.Popen[bytes]"]) -> Iterator[Relay]:
     one = Relay(server[0])
     yield one
     one.go_away()
@@ -130,7 +130,7 @@ def test_a_server_that_is_slow_costs_no_step_time_and_loses_no_point(
 
 
 def test_a_locked_database_stops_no_stage_and_gets_every_point_once_later(
-    client: "MlflowClient",  # noqa: F811
+    client: "MlflowClient",
     toy: "ToyRepository",
 ) -> None:
     slow_steps(toy)
@@ -148,7 +148,7 @@ def test_a_locked_database_stops_no_stage_and_gets_every_point_once_later(
 
 
 def test_a_killed_stage_that_resumes_has_every_point_once(
-    client: "MlflowClient",  # noqa: F811
+    client: "MlflowClient",
     toy: "ToyRepository",
 ) -> None:
     slow_steps(toy)
