@@ -22,7 +22,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-vllm ready up down status deploy demo watch test chaos test-vllm check check-rewards profile ask export plan doctor report clean
+.PHONY: help setup setup-vllm ready up down status deploy demo watch test chaos test-vllm check check-rewards profile ask vllm-server export plan doctor report clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*##/\1\t/p' Makefile | expand -t 16
@@ -120,6 +120,10 @@ plan: setup  ## make plan P=qwen2.5-0.5b: memory, hours and disk that a profile 
 ask: setup  ## make ask Q="What is 6 * 7?" C=R1 K=8: a checkpoint's thought and answer; K completions vote
 	@test -n "$$Q" || { echo 'which question? use: make ask Q="What is 6 * 7?" (C=R1, a folder or owner/name@commit; K=8)'; exit 2; }
 	@$(RUN) stages.release.ask "$$Q" $(if $(C),--checkpoint $(C)) $(if $(K),--samples $(K))
+
+vllm-server: setup  ## make vllm-server M=base ARGS="--tensor-parallel-size 4": vLLM on GPUs of its own, docs/scaling.md
+	@test -n "$(M)" || { echo 'of which shape? use: make vllm-server M=base (a label, folder or owner/name@commit)'; exit 2; }
+	@$(RUN) stages.release.serve "$(M)" --port $(or $(PORT),8000) $(ARGS)
 
 export: setup  ## make export C=R1 TO=folder: a checkpoint for transformers, vLLM and lm-eval, with a model card (DTYPE=bfloat16)
 	@test -n "$(C)" -a -n "$(TO)" || { echo "which checkpoint, and where to? use: make export C=R1 TO=folder"; exit 2; }

@@ -1,10 +1,11 @@
 """Block ``engines`` of params.yaml: on what the work runs.
 
-In: the block, or none. Out: the processes a stage trains in, the Ray cluster it samples and grades on. No result hangs
-on it beyond rounding, so it is no part of a run's fingerprint: what one engine left half done another goes on with.
+In: the block, or none. Out: the processes a stage trains in, the Ray cluster it samples and grades on, the servers it
+samples from. No result hangs on it beyond rounding, so it is no part of a run's fingerprint: what one engine left half
+done another goes on with.
 """
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -56,6 +57,9 @@ class Engines(StageConfig):
     """Of the stages that are to train in several processes."""
     ray: RayCluster | None = None
     """Null: shards are sampled and graded one after another in the stage's process."""
+    vllm_servers: list[Annotated[str, Field(pattern=r"^https?://[^/]+$")]] = Field(default_factory=list)
+    """``http://HOST:PORT`` of servers that ``make vllm-server`` started, for ``sampler: vllm``. Empty: vLLM runs in the
+    stage's process."""
 
     @model_validator(mode="after")
     def _rl_samples_from_whole_weights(self) -> Self:

@@ -90,6 +90,19 @@ def test_processes_that_would_end_a_stage_when_it_comes_to_train_are_refused_bef
         check_params(path)
 
 
+def test_ranks_that_share_a_rollout_do_not_sample_from_a_server(tmp_path):
+    params = load_params(ROOT / "profiles" / "qwen2.5-7b.yaml")
+    params["engines"]["vllm_servers"] = ["http://127.0.0.1:8000"]
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(params))
+    with pytest.raises(ParamsError, match=r"stage2_reasoning_rl.grpo.sampling.shard_prompts: 16, .*set it to null"):
+        check_params(path)
+    for stage in ("stage0_r1_zero", "stage2_reasoning_rl", "stage4_general_rl"):
+        params[stage]["grpo"]["sampling"]["shard_prompts"] = None
+    path.write_text(yaml.safe_dump(params))
+    assert check_params(path)["engines"].vllm_servers == ["http://127.0.0.1:8000"]
+
+
 @pytest.mark.parametrize(
     ("block", "change", "message"),
     [

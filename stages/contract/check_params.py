@@ -17,6 +17,7 @@ from stages.contract.blocks import blocks
 from stages.engines import Engines
 from stages.evaluation.preference import REFERENCE
 from stages.planning.machine import Planning
+from stages.training.grpo_settings import GRPOSettings
 from stages.training.supervised import SupervisedSettings
 
 STAGES_FOLDER = Path(__file__).parents[1]
@@ -67,6 +68,13 @@ def launch_faults(setup: Mapping[str, StageConfig], engines: Engines) -> Iterato
             )
         if launch and settings.lora and launch.strategy in ("fsdp2", "zero3"):
             yield f"engines.launch.{stage}.strategy: {launch.strategy}, and {key}.lora needs whole weights; use ddp"
+    for key, grpo in blocks(setup, GRPOSettings).items():
+        stage, asked = key.partition(".")[0], grpo.sampling
+        if engines.vllm_servers and stage in engines.launch and asked.sampler == "vllm" and asked.shard_prompts:
+            yield (
+                f"{key}.sampling.shard_prompts: {asked.shard_prompts}, but one rank alone samples from "
+                f"engines.vllm_servers (engines.launch.{stage}); set it to null"
+            )
 
 
 def label_faults(params: Mapping[str, Any]) -> Iterator[str]:

@@ -15,17 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from stages.cannot_run import CannotRunError
-from stages.config import load_params, load_sandbox, load_seed
+from stages.config import load_params, load_sandbox, load_seed, stage_config
 from stages.contract.blocks import blocks
 from stages.contract.process import die_with_parent, no_telemetry
 from stages.doctor.chat import check_end, check_tags, check_thought
 from stages.doctor.findings import CheckResult, examine
 from stages.doctor.graders import check_graders, problems_to_try
 from stages.doctor.hub import check_data_set
-from stages.doctor.machine import check_gpu, check_memory, check_sandbox_level
+from stages.doctor.machine import check_gpu, check_memory, check_sandbox_level, check_vllm_server
 from stages.doctor.numbers import check_batches, check_context
 from stages.doctor.rehearsal import check_rehearsal, rehearsals
 from stages.doctor.setup import StartModel, hub_data_sets, load_setup, start_models
+from stages.engines import Engines
 from stages.training.grpo_settings import GRPOSettings
 
 Named = Iterator[tuple[str, Callable[[], str]]]
@@ -39,7 +40,8 @@ def all_results() -> Iterator[CheckResult]:
     """
     params = load_params()
     setup, seed, sandbox = load_setup(), load_seed(params), load_sandbox(params)
-    for name, check in _checks_of_all(setup, seed, sandbox):
+    engines = stage_config(Engines, "engines", params)
+    for name, check in _checks_of_all(setup, seed, sandbox, engines):
         yield examine(name, check)
     for model in start_models(setup):
         found = examine(model.key, lambda model=model: str(model.folder()))  # type: ignore[misc]
@@ -49,10 +51,12 @@ def all_results() -> Iterator[CheckResult]:
                 yield examine(f"{model.student or 'base'}: {name}", check)
 
 
-def _checks_of_all(setup: Mapping[str, Any], seed: int, sandbox: Any) -> Named:
+def _checks_of_all(setup: Mapping[str, Any], seed: int, sandbox: Any, engines: Engines) -> Named:
     yield "batches", partial(check_batches, setup)
     yield "GPU", partial(check_gpu, setup)
     yield "sandbox", partial(check_sandbox_level, sandbox)
+    for address in engines.vllm_servers:
+        yield address, partial(check_vllm_server, address)
     for key, source in hub_data_sets(setup).items():
         yield key, partial(check_data_set, source)
     yield "graders", lambda: check_graders(problems_to_try(setup, seed))

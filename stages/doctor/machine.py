@@ -16,6 +16,7 @@ from stages.doctor.findings import FindingError, NotCheckedError
 from stages.doctor.setup import StartModel
 from stages.rewards.sandbox.place import VARIABLE, sandbox_place
 from stages.rewards.sandbox.programs import sandbox_level
+from stages.rollouts import vllm_server
 from stages.rollouts.sampler import SamplingSettings
 from stages.training.grpo_settings import GRPOSettings
 from stages.training.supervised import SupervisedSettings
@@ -46,6 +47,15 @@ def check_gpu(setup: Mapping[str, Any]) -> str:
         "run it on a machine with one (see nvidia-smi, CUDA_VISIBLE_DEVICES, a CUDA build of torch), or take a profile "
         "for CPUs: make profile P=tiny",
     )
+
+
+def check_vllm_server(address: str) -> str:
+    """A server of ``engines.vllm_servers`` answers, and was started for stages.
+
+    Raises:
+        CannotRunError: it does not, or it was not.
+    """
+    return f"holds weights, and completions of {vllm_server.policy(address)['context']} tokens with their prompts"
 
 
 def check_memory(setup: Mapping[str, Any], model: StartModel, folder: Path) -> str:

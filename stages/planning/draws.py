@@ -15,7 +15,7 @@ from stages.planning.shapes import ModelShape
 from stages.rollouts.sampler import SamplingSettings
 
 VLLM_SHARE_ALONE, VLLM_SHARE_IN_TRAINING = 0.9, 0.3
-"""As in ``rollouts/vllm_sampler.py``, which cannot be imported without torch."""
+"""As in ``rollouts/vllm_arguments.py``, which cannot be imported without torch."""
 VLLM_ROWS, VLLM_ROWS_LARGE, LARGE_GB = 256, 1_024, 75
 """Rows that vLLM decodes at once, and on GPUs from 70 GiB on (vLLM 0.31, engine/arg_utils.py)."""
 
@@ -33,10 +33,16 @@ class Draws:
     prompt_tokens: int
     machine: Planning
     beside_training: bool
+    served: bool = False
+    """By a vLLM server, whose devices are not counted."""
 
     @property
     def _vllm(self) -> bool:
         return self.settings.sampler in ("vllm", "auto")
+
+    @property
+    def _served(self) -> bool:
+        return self.served and self._vllm
 
     @property
     def _longest(self) -> int:
@@ -45,16 +51,18 @@ class Draws:
     @property
     def _engine(self) -> float:
         """Memory that vLLM takes for weights and cache."""
-        share = VLLM_SHARE_IN_TRAINING if self.beside_training else VLLM_SHARE_ALONE
+        share = VLLM_SHARE_IN_TRAINING if self.beside_training and not self._served else VLLM_SHARE_ALONE
         return share * self.machine.memory_gb * GB
 
     @property
     def _least(self) -> float:
-        """Without this much vLLM does not start: the weights, and the cache of one row of the whole context."""
-        return BF16 * self.shape.parameters + self.shape.context_tokens * cache_bytes_per_token(self.shape, BF16)
+        """Without this much vLLM cannot sample: the weights, and the cache of one row of full length."""
+        return BF16 * self.shape.parameters + self._longest * cache_bytes_per_token(self.shape, BF16)
 
     def memory(self) -> Bytes:
         """What the sampler adds to a trainer, or takes alone."""
+        if self._served:
+            return {}
         if self._vllm:
             return {"sampler": self._engine if self.beside_training else self._least}
         rows = min(self.rows, self.settings.batch_prompts * self.group_size)
@@ -80,11 +88,11 @@ class Draws:
                 f"{self.key}.max_tokens: {self.settings.max_tokens} and a prompt of {self.prompt_tokens} tokens exceed "
                 f"the context of {self.shape.name}, {self.shape.context_tokens}; lower it"
             )
-        if self._vllm and self._least > self._engine:
+        if self._vllm and not self._served and self._least > self._engine:
             found.append(
                 f"{self.key}.sampler: vLLM has {self._engine / GB:.1f} GB of the device here and needs "
-                f"{self._least / GB:.1f} for weights and one row of the whole context; take a GPU with more memory "
-                "(planning.memory_gb), or the sampler transformers"
+                f"{self._least / GB:.1f} for weights and one completion of full length; take a GPU with more memory "
+                "(planning.memory_gb), engines.vllm_servers, or the sampler transformers"
             )
         return tuple(found)
 

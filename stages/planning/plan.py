@@ -94,6 +94,11 @@ class Profile:
         ray = self.engines.get("ray")
         return ray["workers"] if ray and ray.get("gpus") else 1
 
+    @property
+    def _served(self) -> bool:
+        """Whether ``sampler: vllm`` is a server's, on devices of its own."""
+        return bool(self.engines.get("vllm_servers"))
+
     def sampled(self, key: str, prompts: int, group_size: int, settings: Any = None, shape: Any = None) -> StagePlan:
         """Completions by a checkpoint; ``key`` is the block that has ``sampling``."""
         name, *path = key.split(".")
@@ -110,6 +115,7 @@ class Profile:
             self._prompt_tokens,
             self.machine,
             self._samplers,
+            served=self._served,
         )
 
     def sampled_problems(self, name: str) -> StagePlan:
@@ -133,7 +139,8 @@ class Profile:
         """A stage of GRPO; the last one has both reward models beside it and saves halfway."""
         settings = self.configs[name].grpo
         scorers = scorers_bytes(self.base, 2) if with_reward_models else 0
-        plan = grpo(name, self.base, settings, self._prompt_tokens, self.machine, self._ranks(name), scorers)
+        ranks, served = self._ranks(name), self._served
+        plan = grpo(name, self.base, settings, self._prompt_tokens, self.machine, ranks, scorers, served=served)
         halfway = plan.artifact_bytes if with_reward_models else 0
         return replace(plan, work_bytes=plan.work_bytes + halfway)
 

@@ -101,8 +101,13 @@ def grpo(
     machine: Planning,
     ranks: Ranks,
     reward_models: float = 0,
+    *,
+    served: bool = False,
 ) -> StagePlan:
-    """GRPO from prompts of at most ``prompt_tokens``; ``reward_models`` are the bytes of those beside it."""
+    """GRPO from prompts of at most ``prompt_tokens``; ``reward_models`` are the bytes of those beside it.
+
+    Completions are drawn beside it, or ``served`` by vLLM elsewhere.
+    """
     key, longest = f"{name}.grpo", prompt_tokens + settings.sampling.max_tokens
     step_rows = settings.problems_per_step * settings.group_size
     how = _trained(settings.lora, settings.precision, settings.micro_batch_size, longest, ranks)
@@ -122,6 +127,7 @@ def grpo(
         prompt_tokens=prompt_tokens,
         machine=machine,
         beside_training=True,
+        served=served,
     )
     mean = machine.length_share * longest
     tokens = settings.steps * step_rows * mean
@@ -161,6 +167,8 @@ def sampling(
     prompt_tokens: int,
     machine: Planning,
     devices: int = 1,
+    *,
+    served: bool = False,
 ) -> StagePlan:
     """``group_size`` completions of ``prompts`` prompts by a checkpoint that has the device for itself."""
     tokens = prompts * group_size * machine.length_share * settings.max_tokens
@@ -173,6 +181,7 @@ def sampling(
         prompt_tokens=prompt_tokens,
         machine=machine,
         beside_training=False,
+        served=served,
     )
     return StagePlan(
         name=name,

@@ -44,8 +44,18 @@ def choose_sampler(model_type: str, parameters: int, *, gpu: bool, vllm: bool) -
     return "transformers", f"{missing}, the model is a {model_type}"
 
 
-def make_sampler(settings: SamplingSettings, source: Any, tokenizer: Any) -> Sampler:
+def make_sampler(
+    settings: SamplingSettings,
+    source: Any,
+    tokenizer: Any,
+    *,
+    servers: Sequence[str] = (),
+    scratch: Path | None = None,
+) -> Sampler:
     """The sampler that ``settings`` names over ``source``: a model in memory, or a checkpoint's folder.
+
+    With ``servers`` (addresses) vLLM's engines are there, not in this process; the weights of a model in memory are
+    written to the folder ``scratch`` for them.
 
     Raises:
         ModuleNotFoundError: ``vllm`` is asked for and not installed.
@@ -58,6 +68,12 @@ def make_sampler(settings: SamplingSettings, source: Any, tokenizer: Any) -> Sam
         vllm = importlib.util.find_spec("vllm") is not None
         name, reason = choose_sampler(*_type_and_size(source), gpu=torch.cuda.is_available(), vllm=vllm)
         logger.info("sampler auto is %s: %s", name, reason)
+    if name == "vllm" and servers:
+        from stages.rollouts.vllm_server_sampler import VllmServerSampler
+
+        model, folder = (None, source) if isinstance(source, Path) else (source, scratch)
+        assert folder, "a model in memory is written to scratch"
+        return VllmServerSampler(model, tokenizer, servers, folder)
     if name == "vllm":
         from stages.rollouts.vllm_sampler import VllmSampler
 
@@ -120,7 +136,7 @@ def generate_portions(
     from stages.models.checkpoints import load_tokenizer
 
     tokenizer = load_tokenizer(checkpoint)
-    prepare = partial(_shard_sampler, checkpoint, settings, group_size)
+    prepare = partial(_shard_sampler, checkpoint, settings, group_size, stage.engines.vllm_servers)
     for number, problems in enumerate(portions):
         prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
         ids = tokenizer(prompts, add_special_tokens=False).input_ids if prompts else []
@@ -132,10 +148,10 @@ def generate_portions(
 
 
 def _shard_sampler(
-    checkpoint: Path, settings: SamplingSettings, group_size: int
+    checkpoint: Path, settings: SamplingSettings, group_size: int, servers: Sequence[str]
 ) -> Callable[[Prompts], list[list[Completion]]]:
     """What samples a shard."""
-    sampler = _kept_sampler(checkpoint, settings)
+    sampler = _kept_sampler(checkpoint, settings, servers)
     return lambda shard: sampler.sample(list(shard[0]), group_size=group_size, settings=settings, seed=shard[1])
 
 
@@ -143,14 +159,14 @@ _kept: dict[tuple[Path, SamplerName, int], Sampler] = {}
 """This process's sampler over a checkpoint, if it has one: an engine takes seconds to minutes to start."""
 
 
-def _kept_sampler(checkpoint: Path, settings: SamplingSettings) -> Sampler:
+def _kept_sampler(checkpoint: Path, settings: SamplingSettings, servers: Sequence[str]) -> Sampler:
     """The sampler over ``checkpoint`` as it is now on disk; that of another one is closed first."""
     from stages.models.checkpoints import load_tokenizer
 
     key = checkpoint, settings.sampler, (checkpoint / "config.json").stat().st_mtime_ns
     if key not in _kept:
         free_sampler()
-        _kept[key] = make_sampler(settings, checkpoint, load_tokenizer(checkpoint))
+        _kept[key] = make_sampler(settings, checkpoint, load_tokenizer(checkpoint), servers=servers)
     return _kept[key]
 
 

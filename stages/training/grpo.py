@@ -80,7 +80,9 @@ def train_grpo(
 
     tokenizer = load_tokenizer(policy)
     model = load_policy(policy, quantization_config(settings.lora, settings.precision))
-    sampler = make_sampler(settings.sampling, model, tokenizer)
+    sampler = make_sampler(
+        settings.sampling, model, tokenizer, servers=stage.engines.vllm_servers, scratch=work / "served_weights"
+    )
     sample = partial(_sample, sampler, tokenizer)
     prompts = [render_prompt(tokenizer, problem.prompt) for problem in problems]
     source = GroupSource(

@@ -28,9 +28,11 @@ def test_a_model_that_is_no_checkpoint_is_one_finding_and_the_student_is_looked_
             "stage0_problems.tiny_world.train": {"chain": 1},
             "stage0_problems.tiny_world.eval": {"chain": 1},
             "stage0_r1_zero.grpo.problems_per_step": 2000,
+            "engines.vllm_servers": ["http://127.0.0.1:1"],
         }
     )
     findings = {row.check: row for row in all_results() if row.state == "finding"}
     assert "at most 1" in findings["batches"].found
     assert "empty: not a checkpoint" in findings["stage0_base_model.base"].found
-    assert len(findings) == 2
+    assert "http://127.0.0.1:1 does not answer" in findings["http://127.0.0.1:1"].found
+    assert len(findings) == 3

@@ -135,7 +135,8 @@ def test_artifacts_stay_and_only_one_work_folder_is_on_disk_at_a_time():
         ({"evaluate.sampling.max_tokens": 40_000}, "evaluate.sampling.max_tokens: 40000 and a prompt of 512"),
         ({"evaluate.sampling.sampler": "native"}, "evaluate.sampling.sampler: native needs a qwen3 model"),
         ({"planning.disk_gb": 10}, "planning.disk_gb is 10"),
-        ({"planning.memory_gb": 4}, "stage0_r1_zero.grpo.sampling.sampler: vLLM has 1.2 GB"),
+        # 0.3 of 3 GB; 0.494 billion parameters are 0.99 GB in bf16
+        ({"planning.memory_gb": 3}, "stage0_r1_zero.grpo.sampling.sampler: vLLM has 0.9 GB"),
     ],
 )
 def test_what_does_not_fit_is_named_with_the_key_to_change(changed, changes, key):
@@ -167,6 +168,17 @@ def test_a_rank_without_a_shard_leaves_its_sampling_to_the_others(changed):
 
     # 128 prompts a rollout: 8 shards of 16 keep 8 ranks busy, one of 128 (or null) the first alone
     assert hours(16) == hours(8) < hours(32) < hours(128) == hours(None)
+
+
+def test_a_vllm_server_takes_its_memory_elsewhere(changed):
+    # 0.3 of 24 GB beside the trainer of stage0_r1_zero: 7.2 GB
+    (_, beside), (_, served) = (
+        plan_profile(changed("qwen2.5-0.5b", {"engines.vllm_servers": servers})) for servers in ([], ["http://h:8000"])
+    )
+    found = {plan.name: plan.memory for plan in served}
+    before = {plan.name: plan.memory for plan in beside}
+    assert before["stage0_r1_zero"] == found["stage0_r1_zero"] | {"sampler": pytest.approx(7.2e9)}
+    assert found["stage3_rejection_sampling"] == {}
 
 
 def test_a_file_without_a_limit_cannot_be_counted(changed):

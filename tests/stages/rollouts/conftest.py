@@ -1,7 +1,9 @@
 """A random Qwen3 that vLLM can serve on a CPU, and one of each sampler over it."""
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,17 +11,18 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from stages.data.chat_format import render_prompt
 from stages.models.checkpoints import load_policy, load_tokenizer, save_checkpoint
-from stages.rollouts import vllm_sampler
+from stages.rollouts import vllm_arguments
 from stages.rollouts.generate import make_sampler
 from stages.rollouts.sampler import Sampler
-from tests.stages.rollouts.sampled import PROMPTS, VLLM, named
+from tests.stages.rollouts.sampled import PROMPTS, SERVER, named
+from tests.stages.rollouts.served import VllmServer, started_server
 
 
 @pytest.fixture(scope="module", autouse=True)
 def fp32() -> Iterator[None]:
     """Also on a GPU: in bf16 the last digits differ by more than these tests allow."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(vllm_sampler, "GPU_DTYPE", "float32")
+        patch.setattr(vllm_arguments, "GPU_DTYPE", "float32")
         yield
 
 
@@ -71,10 +74,44 @@ def shared_model(checkpoint: Path):
 
 
 @pytest.fixture(scope="module")
-def samplers(shared_model, tokenizer) -> dict[str, Sampler]:
-    """One of each over the same model: starting vLLM takes seconds, so its tests share an engine."""
-    names = ["native", "transformers", *(["vllm"] if VLLM else [])]
-    return {name: make_sampler(named(name), shared_model, tokenizer) for name in names}
+def server(checkpoint: Path) -> Iterator[VllmServer]:
+    """One that serves models of the shape of ``checkpoint``."""
+    with started_server(checkpoint) as served:
+        yield served
+
+
+@pytest.fixture(scope="module")
+def new_sampler(tokenizer, server_address, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Any], Sampler]:
+    """Makes the sampler of a name over a model or a checkpoint; the one in a server starts it."""
+
+    def make(name: str, source: Any) -> Sampler:
+        return make_sampler(
+            named(name),
+            source,
+            tokenizer,
+            servers=[server_address()] if name == SERVER else [],
+            scratch=tmp_path_factory.mktemp("served") / "weights",
+        )
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def server_address(request: pytest.FixtureRequest) -> Callable[[], str]:
+    """Starts the server when it is first called: seconds that most tests do without."""
+    return lambda: request.getfixturevalue("server").address
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a stage's locks and work folders go."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def samplers(shared_model, new_sampler) -> Callable[[str], Sampler]:
+    """The sampler of a name over one and the same model: starting vLLM takes seconds, so its tests share an engine."""
+    return functools.cache(lambda name: new_sampler(name, shared_model))
 
 
 @pytest.fixture

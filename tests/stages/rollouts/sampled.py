@@ -12,7 +12,13 @@ from stages.rollouts.sampler import Completion, SamplingSettings
 
 VLLM = importlib.util.find_spec("vllm") is not None
 needs_vllm = pytest.mark.skipif(not VLLM, reason="vLLM is not installed here: make setup-vllm, then make test")
-SAMPLERS = ["native", "transformers", pytest.param("vllm", marks=needs_vllm)]
+SERVER = "vllm in a server"
+SAMPLERS = [
+    "native",
+    "transformers",
+    pytest.param("vllm", marks=needs_vllm),
+    pytest.param(SERVER, marks=[needs_vllm, pytest.mark.slow]),
+]
 
 PROMPTS = ("What is 1 + 2?", "7 + 8?", "What is 9 + 9, and why?", "7 + 8?")
 SAMPLED = SamplingSettings(sampler="native", temperature=1.0, top_p=1.0, max_tokens=24, batch_prompts=3)
@@ -20,7 +26,7 @@ GREEDY = SAMPLED.model_copy(update={"temperature": 0.0})
 
 
 def named(name: str, settings: SamplingSettings = SAMPLED) -> SamplingSettings:
-    return settings.model_copy(update={"sampler": name})
+    return settings.model_copy(update={"sampler": "vllm" if name == SERVER else name})
 
 
 @torch.inference_mode()

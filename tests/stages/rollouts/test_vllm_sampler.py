@@ -14,6 +14,7 @@ import yaml
 from stages.contract.launch import meet
 from stages.data.chat_format import render_prompt
 from stages.data.problems import Problem
+from stages.engines import Engines
 from stages.evaluation.behaviour import BehaviourSettings
 from stages.models.checkpoints import load_policy, load_tokenizer
 from stages.rollouts import vllm_sampler
@@ -22,7 +23,7 @@ from stages.rollouts.sampler import Completion, SamplingSettings
 from stages.run import StageRun
 from stages.training.grpo import GRPOSettings, Scored, train_grpo
 from stages.training.ranks import deal
-from tests.stages.rollouts.sampled import GREEDY, PROMPTS, SAMPLED, largest_difference, named, needs_vllm
+from tests.stages.rollouts.sampled import GREEDY, PROMPTS, SAMPLED, SERVER, largest_difference, named, needs_vllm
 from tests.stages.training.stage_runs import as_rank, free_port
 
 pytestmark = [pytest.mark.usefixtures("one_thread"), needs_vllm]
@@ -58,7 +59,8 @@ def test_vllm_samplers_take_turns_in_one_process(checkpoint, tokenizer, prompts)
         assert largest_difference(models[1 - place], prompts, groups) > 0.1
 
 
-def test_grpo_trains_lora_on_what_vllm_samples(checkpoint, tmp_path):
+@pytest.mark.parametrize("name", ["vllm", pytest.param(SERVER, marks=pytest.mark.slow)])
+def test_grpo_trains_lora_on_what_vllm_samples(checkpoint, server_address, tmp_path, name):
     profile = yaml.safe_load((Path(__file__).parents[3] / "profiles" / "smoke.yaml").read_text(encoding="utf-8"))
     small = {"steps": 2, "problems_per_step": 2, "group_size": 4, "micro_batch_size": 4, "warmup_steps": 0}
     block = profile["stage0_r1_zero"]["grpo"] | small
@@ -69,7 +71,8 @@ def test_grpo_trains_lora_on_what_vllm_samples(checkpoint, tmp_path):
         Problem(id=text, domain="math", grader="math", source="chain", language="en", prompt=text, answer="3")
         for text in PROMPTS[:3]
     ]
-    stage = StageRun(name="test", item=None, seed=0, work=tmp_path)
+    engines = Engines(vllm_servers=[server_address()] if name == SERVER else [])
+    stage = StageRun(name="test", item=None, seed=0, work=tmp_path, engines=engines)
     metrics = train_grpo(
         GRPOSettings.model_validate(block),
         policy=checkpoint,
@@ -102,7 +105,7 @@ def test_vllm_leaves_random_states_and_threads_as_they_were(checkpoint, tokenize
 
 
 def test_vllm_gets_weights_only_when_they_have_changed(model, prompts, samplers, monkeypatch):
-    sampler = samplers["vllm"]
+    sampler = samplers("vllm")
     sampler.sample(prompts, group_size=1, settings=SAMPLED, seed=5)
     calls: list[str] = []
     real = sampler._engine.collective_rpc
