@@ -42,6 +42,7 @@ def command(checkpoint: Path, options: list[str]) -> list[str]:
         "worker_extension_cls": "stages.rollouts.vllm_worker.PolicyWeights",
         "tokens_only": True,
         "host": "127.0.0.1",
+        "disable_uvicorn_access_log": True,  # a line a prompt
     }
     return [sys.executable, "-m", "vllm.entrypoints.launchers.api_server.entry", *options_of(ours), *options]
 
