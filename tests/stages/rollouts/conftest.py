@@ -76,7 +76,7 @@ def shared_model(checkpoint: Path):
 @pytest.fixture(scope="module")
 def server(checkpoint: Path) -> Iterator[VllmServer]:
     """One that serves models of the shape of ``checkpoint``."""
-    with started_server(checkpoint) as served:
+    with started_server(checkpoint, "--block-size", "32") as served:  # a long prompt fills one, which is remembered
         yield served
 
 
