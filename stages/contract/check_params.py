@@ -50,7 +50,8 @@ def check_params(path: Path = PARAMS_FILE) -> dict[str, StageConfig]:
             wrong.append(str(error))
     if not wrong:
         engines = stage_config(Engines, "engines", params, path)
-        wrong = [f"{path}: {fault}" for fault in (*launch_faults(configs, engines), *label_faults(params))]
+        found = (*launch_faults(configs, engines), *server_faults(configs, engines), *label_faults(params))
+        wrong = [f"{path}: {fault}" for fault in found]
     if wrong:
         raise ParamsError("\n".join(wrong))
     return configs
@@ -68,9 +69,14 @@ def launch_faults(setup: Mapping[str, StageConfig], engines: Engines) -> Iterato
             )
         if launch and settings.lora and launch.strategy in ("fsdp2", "zero3"):
             yield f"engines.launch.{stage}.strategy: {launch.strategy}, and {key}.lora needs whole weights; use ddp"
+
+
+def server_faults(setup: Mapping[str, StageConfig], engines: Engines) -> Iterator[str]:
+    """RL stages whose ranks would share a rollout out between them, and a server answers one rank alone."""
     for key, grpo in blocks(setup, GRPOSettings).items():
         stage, asked = key.partition(".")[0], grpo.sampling
-        if engines.vllm_servers and stage in engines.launch and asked.sampler == "vllm" and asked.shard_prompts:
+        served = engines.vllm_servers and asked.sampler in ("vllm", "auto")
+        if served and stage in engines.launch and asked.shard_prompts:
             yield (
                 f"{key}.sampling.shard_prompts: {asked.shard_prompts}, but one rank alone samples from "
                 f"engines.vllm_servers (engines.launch.{stage}); set it to null"

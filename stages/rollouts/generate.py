@@ -54,14 +54,16 @@ def make_sampler(
 ) -> Sampler:
     """The sampler that ``settings`` names over ``source``: a model in memory, or a checkpoint's folder.
 
-    With ``servers`` (addresses) vLLM's engines are there, not in this process; the weights of a model in memory are
-    written to the folder ``scratch`` for them.
+    With ``servers`` (addresses) vLLM's engines are there, not in this process, and ``auto`` means them; the weights of
+    a model in memory are written to the folder ``scratch`` for them.
 
     Raises:
         ModuleNotFoundError: ``vllm`` is asked for and not installed.
         ValueError: ``native`` is asked for and the model is not a Qwen3.
     """
     name = settings.sampler
+    if name == "auto" and servers:
+        name = "vllm"
     if name == "auto":
         import torch
 

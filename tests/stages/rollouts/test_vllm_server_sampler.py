@@ -4,6 +4,7 @@ That it draws as the others do is in ``test_samplers_agree.py``.
 """
 
 import http.server
+import importlib.util
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -18,9 +19,11 @@ from tests.stages.rollouts.sampled import GREEDY, SAMPLED, SERVER, largest_diffe
 from tests.stages.rollouts.served import started_server
 from tests.stages.training.stage_runs import free_port
 
-pytestmark = [pytest.mark.usefixtures("one_thread"), pytest.mark.slow, needs_vllm]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+@needs_vllm
+@pytest.mark.slow
 def test_a_server_draws_what_an_engine_in_the_process_draws(prompts, samplers, model):
     # 70 completions are two requests, and eight of them are told by their seeds alone.
     ours, theirs = (
@@ -29,6 +32,8 @@ def test_a_server_draws_what_an_engine_in_the_process_draws(prompts, samplers, m
     assert [[one.tokens for one in group] for group in ours] == [[one.tokens for one in group] for group in theirs]
 
 
+@needs_vllm
+@pytest.mark.slow
 def test_weights_travel_only_when_they_have_changed(checkpoint, new_sampler, prompts):
     model = load_policy(checkpoint).eval()
     sampler = new_sampler(SERVER, model)
@@ -47,6 +52,8 @@ def test_weights_travel_only_when_they_have_changed(checkpoint, new_sampler, pro
     assert sampler.sample(prompts, group_size=1, settings=SAMPLED, seed=6) == groups
 
 
+@needs_vllm
+@pytest.mark.slow
 def test_two_stages_that_share_a_server_each_sample_their_own_weights(checkpoint, new_sampler, prompts):
     models = [load_policy(checkpoint).eval() for _ in range(2)]
     with torch.no_grad():
@@ -63,6 +70,8 @@ def test_two_stages_that_share_a_server_each_sample_their_own_weights(checkpoint
     assert both[0]._version != both[1]._version
 
 
+@needs_vllm
+@pytest.mark.slow
 def test_a_server_that_was_started_again_gets_the_weights_again(checkpoint, tokenizer, prompts, tmp_path):
     model = load_policy(checkpoint).eval()
     with torch.no_grad():
@@ -78,6 +87,8 @@ def test_a_server_that_was_started_again_gets_the_weights_again(checkpoint, toke
     assert largest_difference(model, prompts, before, temperature=0.0) < 1e-4
 
 
+@needs_vllm
+@pytest.mark.slow
 def test_the_first_server_of_the_policys_shape_is_taken(checkpoint, tokenizer, prompts, server_address, tmp_path):
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -96,6 +107,8 @@ def test_the_first_server_of_the_policys_shape_is_taken(checkpoint, tokenizer, p
 
 
 @pytest.mark.parametrize("options", [("--data-parallel-size", "2"), ("--tensor-parallel-size", "2")])
+@needs_vllm
+@pytest.mark.slow
 def test_engines_of_one_server_all_get_the_weights(options, tmp_path, checkpoint, tokenizer, prompts):
     model = load_policy(checkpoint).eval()
     with torch.no_grad():
@@ -126,6 +139,14 @@ def test_another_program_at_the_address_is_named(checkpoint, tokenizer, prompts)
         other.shutdown()
 
 
+def test_auto_asks_the_servers_there_are_and_needs_no_vllm_here(checkpoint, tokenizer, prompts, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    address = f"http://127.0.0.1:{free_port()}"
+    sampler = make_sampler(named("auto"), checkpoint, tokenizer, servers=[address])
+    with pytest.raises(ValueError, match=f"{address} does not answer .*ConnectError"):
+        sampler.sample(prompts, group_size=1, settings=SAMPLED, seed=0)
+
+
 def test_a_later_rank_does_not_sample(checkpoint, tokenizer, prompts, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     address = f"http://127.0.0.1:{free_port()}"
@@ -134,5 +155,7 @@ def test_a_later_rank_does_not_sample(checkpoint, tokenizer, prompts, monkeypatc
         sampler.sample(prompts, group_size=1, settings=SAMPLED, seed=0)
 
 
+@needs_vllm
+@pytest.mark.slow
 def test_a_folder_that_the_server_does_not_see_is_named(server_address):
     assert vllm_server.misfits(server_address(), "/nowhere") == ["the server does not see /nowhere"]
