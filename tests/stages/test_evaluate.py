@@ -248,7 +248,9 @@ def test_held_out_problems_and_all_benchmarks_are_answered_by_one_sampler_which_
 ) -> None:
     made: list[Path] = []
     real = generate.make_sampler
-    monkeypatch.setattr(generate, "make_sampler", lambda one, *given: made.append(given[0]) or real(one, *given))
+    monkeypatch.setattr(
+        generate, "make_sampler", lambda one, *given, **more: made.append(given[0]) or real(one, *given, **more)
+    )
     generate.free_sampler()
     for name in ("problems", "out"):
         (tmp_path / name).mkdir()
