@@ -11,6 +11,7 @@ from typing import Any
 from stages.data.chat_format import THINK_CLOSE, THINK_OPEN, render_prompt, write_completion
 from stages.data.traces import Trace
 from stages.doctor.findings import FindingError
+from stages.models.remote_code import runs_own_code
 
 PROMPT = "What is 1 + 1?"
 COMPLETION = write_completion("1+1=2", "2")
@@ -103,7 +104,7 @@ def _tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=runs_own_code(folder))
     missing = [name for name in ("eos_token", "pad_token", "chat_template") if getattr(tokenizer, name) is None]
     if missing:
         raise FindingError(

@@ -5,7 +5,7 @@ In: a source from ``params.yaml``. Out: its checkpoint folder, with a tokenizer 
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -16,11 +16,12 @@ from stages.models.checkpoints import (
     load_tokenizer,
     load_whole,
     require_checkpoint,
+    said_of,
     save_checkpoint,
 )
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ANSWER = "an answer"
 
@@ -39,6 +40,9 @@ class BaseSource(BaseModel):
     """null: the model's own; ``r1_zero``: the paper's, for a base model; or a Jinja file."""
     end_token: str | None = None
     """A token of the vocabulary that ends an answer; null: the tokenizer's ``eos_token``."""
+    remote_code: bool = False
+    """Run the Python files that the checkpoint brings, here and in every later stage, with the rights of the user: read
+    them first. Only for an architecture that transformers does not know."""
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
@@ -46,6 +50,8 @@ class BaseSource(BaseModel):
             raise ValueError(f"source {self.source} {'takes no' if self.checkpoint else 'needs a'} checkpoint")
         if self.source != "checkpoint" and (self.chat_template or self.end_token):
             raise ValueError(f"source {self.source} takes no chat_template and no end_token: its tokenizer has them")
+        if self.source != "checkpoint" and self.remote_code:
+            raise ValueError(f"source {self.source} brings no code; remote_code is for source checkpoint")
         if self.source == "checkpoint" and not Path(str(self.checkpoint)).exists() and self.revision is None:
             raise ValueError(f"{self.checkpoint} is no folder here; for a hub id also give its revision (a commit)")
         return self
@@ -63,20 +69,22 @@ def resolve_base(source: BaseSource, out: Path) -> dict[str, float]:
         folder = require_checkpoint(Path(source.checkpoint))
         load_tokenizer(folder)
         shutil.copytree(folder, out, dirs_exist_ok=True)
-    else:
-        _take_over(source, source.checkpoint, out)
-    return {"model/parameters": float(load_policy(out).num_parameters())}
+        return {"model/parameters": float(load_policy(out).num_parameters())}
+    return {"model/parameters": float(_take_over(source, source.checkpoint, out).num_parameters())}
 
 
-def _take_over(source: BaseSource, checkpoint: str, out: Path) -> None:
-    """Safetensors only, in the type they are stored in, and no code from the hub."""
+def _take_over(source: BaseSource, checkpoint: str, out: Path) -> "PreTrainedModel":
+    """Safetensors only, in the type they are stored in, and no code but the checkpoint's own, if asked for."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     revision = source.revision or "main"  # which a folder ignores
+    code: dict[str, Any] = {"trust_remote_code": source.remote_code}
+    if source.remote_code:
+        code["code_revision"] = revision  # code in another repository has no commit here, and is not found
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, revision=revision, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, revision=revision, **code)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{checkpoint} (revision {revision}) cannot be a base model: {error}") from error
+        raise CheckpointError(f"{checkpoint} (revision {revision}) cannot be a base model: {said_of(error)}") from error
     prepare_tokenizer(tokenizer, source)
     model = load_whole(
         AutoModelForCausalLM,
@@ -85,11 +93,13 @@ def _take_over(source: BaseSource, checkpoint: str, out: Path) -> None:
         adapter_kwargs={"revision": revision},  # else transformers looks for adapters on the branch main
         use_safetensors=True,
         dtype="auto",
+        **code,
     )
     rows = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > rows:
         raise CheckpointError(f"{checkpoint}: its tokenizer has {len(tokenizer)} tokens, its embeddings {rows} rows")
     save_checkpoint(model, tokenizer, out)
+    return model
 
 
 def prepare_tokenizer(tokenizer: "PreTrainedTokenizerBase", source: BaseSource) -> None:

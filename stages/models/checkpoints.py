@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from stages.cannot_run import CannotRunError
+from stages.models.remote_code import runs_own_code
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 EVALUATION_TEMPERATURE, EVALUATION_TOP_P = 0.6, 0.95
 """The paper's evaluation sampling (arXiv:2501.12948v1, section 3.1): what ``generate`` does without being told."""
@@ -74,7 +75,9 @@ def load_tokenizer(checkpoint: Path) -> "PreTrainedTokenizerBase":
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(require_checkpoint(checkpoint))
+        tokenizer = AutoTokenizer.from_pretrained(
+            require_checkpoint(checkpoint), trust_remote_code=runs_own_code(checkpoint)
+        )
     except CheckpointError:
         raise
     except Exception as error:  # the library of tokenizers has no error of its own
@@ -93,9 +96,9 @@ def load_tokenizer(checkpoint: Path) -> "PreTrainedTokenizerBase":
 
 def _require_own(tokenizer: "PreTrainedTokenizerBase", checkpoint: Path) -> None:
     """Raise CheckpointError if ``tokenizer`` is another model's, as far as sizes and end tokens tell."""
-    from transformers import AutoConfig, GenerationConfig
+    from transformers import GenerationConfig
 
-    rows = AutoConfig.from_pretrained(checkpoint).get_text_config().vocab_size
+    rows = read_config(checkpoint).get_text_config().vocab_size
     if len(tokenizer) > rows:
         raise CheckpointError(f"{checkpoint}: its tokenizer has {len(tokenizer)} tokens, its embeddings {rows} rows")
     if not (checkpoint / "generation_config.json").is_file():
@@ -112,9 +115,22 @@ def _require_own(tokenizer: "PreTrainedTokenizerBase", checkpoint: Path) -> None
 def stored_dtype(checkpoint: Path) -> "torch.dtype":
     """The type the weights of ``checkpoint`` are stored in; fp32 if its configuration does not say."""
     import torch
+
+    return read_config(require_checkpoint(checkpoint)).dtype or torch.float32
+
+
+def read_config(checkpoint: Path) -> "PreTrainedConfig":
+    """Transformers' configuration of ``checkpoint``.
+
+    Raises:
+        CheckpointError: it cannot be read, or it is of an architecture that transformers does not know.
+    """
     from transformers import AutoConfig
 
-    return AutoConfig.from_pretrained(require_checkpoint(checkpoint)).dtype or torch.float32
+    try:
+        return AutoConfig.from_pretrained(checkpoint, trust_remote_code=runs_own_code(checkpoint))
+    except (OSError, ValueError, KeyError) as error:
+        raise CheckpointError(f"{checkpoint} cannot be loaded: {said_of(error)}") from error
 
 
 def load_policy(checkpoint: Path, quantization: Any = None) -> "PreTrainedModel":
@@ -136,7 +152,7 @@ def load_policy(checkpoint: Path, quantization: Any = None) -> "PreTrainedModel"
 
 
 def load_whole(kind: Any, checkpoint: Path | str, differs: Sequence[str] = (), **settings: Any) -> "PreTrainedModel":
-    """``checkpoint`` (folder or hub id) as a model of ``kind``, each weight in its place, and no code of its own run.
+    """``checkpoint`` (folder or hub id) as a model of ``kind``, each weight in its place; its own code runs if trusted.
 
     By itself transformers starts a weight that is not in the files at random and drops one it has no place for.
     ``differs`` are beginnings of the names of weights that may be so; ``settings`` go to transformers.
@@ -144,12 +160,13 @@ def load_whole(kind: Any, checkpoint: Path | str, differs: Sequence[str] = (), *
     Raises:
         CheckpointError: it cannot be read, or weights and ``config.json`` are not of the same model.
     """
+    settings = {"trust_remote_code": runs_own_code(checkpoint), **settings}
     try:
         model, found = kind.from_pretrained(
-            checkpoint, trust_remote_code=False, output_loading_info=True, ignore_mismatched_sizes=True, **settings
+            checkpoint, output_loading_info=True, ignore_mismatched_sizes=True, **settings
         )
     except (OSError, ValueError, KeyError) as error:
-        raise CheckpointError(f"{checkpoint} cannot be loaded: {error}") from error
+        raise CheckpointError(f"{checkpoint} cannot be loaded: {said_of(error)}") from error
     wrong = [f"{name} is {list(has)}, not {list(wants)}" for name, has, wants in sorted(found["mismatched_keys"])]
     for name in sorted(found["missing_keys"]):
         wrong += [] if name.startswith(tuple(differs)) else [f"{name} is missing"]
@@ -161,6 +178,16 @@ def load_whole(kind: Any, checkpoint: Path | str, differs: Sequence[str] = (), *
             f"{'; '.join(wrong[:3])}{f' and {len(wrong) - 3} more' if len(wrong) > 3 else ''}"
         )
     return model
+
+
+def said_of(error: Exception) -> str:
+    """What transformers says, in our words where it names an argument of its own."""
+    if "trust_remote_code" not in str(error):
+        return str(error)
+    return (
+        "it brings code of its own, for an architecture that transformers does not know; base.remote_code: true of the "
+        "base model in params.yaml runs its Python files with your rights, so read them first"
+    )
 
 
 def save_checkpoint(

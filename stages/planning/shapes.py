@@ -138,7 +138,8 @@ def model_shape(checkpoint: str, revision: str | None = None) -> ModelShape:
             numbers = dict(PUBLISHED[checkpoint])
             config = AutoConfig.for_model(numbers.pop("model_type"), **numbers)
         else:
-            config = AutoConfig.from_pretrained(checkpoint, revision=None if Path(checkpoint).exists() else revision)
+            given = None if Path(checkpoint).exists() else revision
+            config = AutoConfig.from_pretrained(checkpoint, revision=given, trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise PlanError(
             f"base.checkpoint: {checkpoint}: its config.json cannot be read ({str(error).splitlines()[0][:120]}); "

