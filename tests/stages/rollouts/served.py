@@ -36,9 +36,8 @@ class VllmServer:
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
-    def restart(self) -> None:
-        """As after a crash: at the same address, with the weights it was first given."""
-        self.stop()
+    def start(self) -> None:
+        """Again, as after a crash: at the same address, with the weights it was first given."""
         self.process = _started(self.checkpoint, self.port, self.options)
 
 

@@ -72,18 +72,17 @@ def test_two_stages_that_share_a_server_each_sample_their_own_weights(checkpoint
 
 @needs_vllm
 @pytest.mark.slow
-def test_a_server_that_was_started_again_gets_the_weights_again(checkpoint, tokenizer, prompts, tmp_path):
+def test_a_server_that_was_started_again_gets_the_weights_again(checkpoint, new_sampler, server, prompts):
     model = load_policy(checkpoint).eval()
     with torch.no_grad():
         model.model.layers[0].mlp.down_proj.weight.mul_(2)
-    with started_server(checkpoint) as server:
-        sampler = VllmServerSampler(model, tokenizer, [server.address], tmp_path / "weights")
-        before = sampler.sample(prompts, group_size=2, settings=GREEDY, seed=0)
-        server.stop()
-        with pytest.raises(ValueError, match=f"{server.address} does not answer .*start it .*goes on where it was"):
-            sampler.sample(prompts, group_size=2, settings=GREEDY, seed=0)
-        server.restart()
-        assert sampler.sample(prompts, group_size=2, settings=GREEDY, seed=0) == before
+    sampler = new_sampler(SERVER, model)
+    before = sampler.sample(prompts, group_size=2, settings=GREEDY, seed=0)
+    server.stop()
+    with pytest.raises(ValueError, match=f"{server.address} does not answer .*start it .*goes on where it was"):
+        sampler.sample(prompts, group_size=2, settings=GREEDY, seed=0)
+    server.start()
+    assert sampler.sample(prompts, group_size=2, settings=GREEDY, seed=0) == before
     assert largest_difference(model, prompts, before, temperature=0.0) < 1e-4
 
 
