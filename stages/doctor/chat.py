@@ -11,6 +11,7 @@ from typing import Any
 from stages.data.chat_format import THINK_CLOSE, THINK_OPEN, render_prompt, write_completion
 from stages.data.traces import Trace
 from stages.doctor.findings import FindingError
+from stages.models.checkpoints import said_of
 from stages.models.remote_code import runs_own_code
 
 PROMPT = "What is 1 + 1?"
@@ -104,7 +105,10 @@ def _tokenizer(folder: Path) -> Any:
     """
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=runs_own_code(folder))
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=runs_own_code(folder))
+    except ValueError as error:
+        raise FindingError(f"the tokenizer of {folder} cannot be read: {said_of(error)}", "see the message") from error
     missing = [name for name in ("eos_token", "pad_token", "chat_template") if getattr(tokenizer, name) is None]
     if missing:
         raise FindingError(

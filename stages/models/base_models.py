@@ -21,7 +21,7 @@ from stages.models.checkpoints import (
 )
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 ANSWER = "an answer"
 
@@ -69,11 +69,12 @@ def resolve_base(source: BaseSource, out: Path) -> dict[str, float]:
         folder = require_checkpoint(Path(source.checkpoint))
         load_tokenizer(folder)
         shutil.copytree(folder, out, dirs_exist_ok=True)
-        return {"model/parameters": float(load_policy(out).num_parameters())}
-    return {"model/parameters": float(_take_over(source, source.checkpoint, out).num_parameters())}
+    else:
+        _take_over(source, source.checkpoint, out)
+    return {"model/parameters": float(load_policy(out).num_parameters())}
 
 
-def _take_over(source: BaseSource, checkpoint: str, out: Path) -> "PreTrainedModel":
+def _take_over(source: BaseSource, checkpoint: str, out: Path) -> None:
     """Safetensors only, in the type they are stored in, and no code but the checkpoint's own, if asked for."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -99,7 +100,6 @@ def _take_over(source: BaseSource, checkpoint: str, out: Path) -> "PreTrainedMod
     if len(tokenizer) > rows:
         raise CheckpointError(f"{checkpoint}: its tokenizer has {len(tokenizer)} tokens, its embeddings {rows} rows")
     save_checkpoint(model, tokenizer, out)
-    return model
 
 
 def prepare_tokenizer(tokenizer: "PreTrainedTokenizerBase", source: BaseSource) -> None:

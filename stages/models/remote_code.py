@@ -18,13 +18,14 @@ def runs_own_code(checkpoint: Path | str) -> bool:
     trusted = [base for base in _bases() if base.get("remote_code")]
     folder = Path(checkpoint).resolve()
     ours = any(folder.is_relative_to(place.resolve()) for place in OURS)
-    return bool(trusted) and (ours or any(Path(str(base["checkpoint"])).resolve() == folder for base in trusted))
+    return bool(trusted) and (ours or any(Path(str(base.get("checkpoint"))).resolve() == folder for base in trusted))
 
 
 def _bases() -> list[dict[str, Any]]:
     """The blocks ``base`` of the base model and the students; none outside a repository."""
     if not PARAMS_FILE.is_file():
         return []
-    params = load_params()
-    students = params.get("stage0_student_model", {}).get("students", {}).values()
-    return [block["base"] for block in (params.get("stage0_base_model", {}), *students) if "base" in block]
+    params = load_params()  # another stage's blocks: what is wrong in them is told by their own
+    students = (params.get("stage0_student_model") or {}).get("students") or {}
+    blocks = [params.get("stage0_base_model"), *students.values()]
+    return [block["base"] for block in blocks if block and block.get("base")]

@@ -58,18 +58,12 @@ def make_sampler(
     a model in memory are written to the folder ``scratch`` for them.
 
     Raises:
-        ModuleNotFoundError: ``vllm`` is asked for and not installed.
+        CannotRunError: ``vllm`` is asked for, and neither installed nor served.
         ValueError: ``native`` is asked for and the model is not a Qwen3.
     """
     name = settings.sampler
-    if name == "auto" and servers:
-        name = "vllm"
     if name == "auto":
-        import torch
-
-        vllm = importlib.util.find_spec("vllm") is not None
-        name, reason = choose_sampler(*_type_and_size(source), gpu=torch.cuda.is_available(), vllm=vllm)
-        logger.info("sampler auto is %s: %s", name, reason)
+        name = "vllm" if servers else _chosen_for(source)
     if name == "vllm" and servers:
         from stages.rollouts.vllm_server_sampler import VllmServerSampler
 
@@ -90,6 +84,16 @@ def make_sampler(
     from stages.rollouts.transformers_sampler import TransformersSampler
 
     return TransformersSampler(model, tokenizer)
+
+
+def _chosen_for(source: Any) -> SamplerName:
+    """What ``auto`` is on this machine; says so."""
+    import torch
+
+    vllm = importlib.util.find_spec("vllm") is not None
+    name, reason = choose_sampler(*_type_and_size(source), gpu=torch.cuda.is_available(), vllm=vllm)
+    logger.info("sampler auto is %s: %s", name, reason)
+    return name
 
 
 def _type_and_size(source: Any) -> tuple[str, int]:
